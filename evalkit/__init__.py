@@ -1,3 +1,57 @@
-"""evalkit evaluates language models and says whether a change made them better."""
+"""evalkit evaluates language models and says whether a change made them better.
+
+    import evalkit
+    base = evalkit.run(model="smollm2", tasks=["mmlu", "arc"], limit=200)
+    print(base.tasks["arc_challenge"].metrics["acc_norm"])
+
+Everything public is here; heavy libraries are imported only when they are used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    # evaluating
+    "run": "evalkit.api",
+    "Run": "evalkit.results",
+    "MockModel": "evalkit.backends.mock",
+    # writing a task
+    "Task": "evalkit.task",
+    "Group": "evalkit.task",
+    "DataSource": "evalkit.task",
+    "MultipleChoice": "evalkit.documents",
+    "ContextChoice": "evalkit.documents",
+    "Cloze": "evalkit.documents",
+    "Text": "evalkit.documents",
+    # errors
+    "EvalkitError": "evalkit.errors",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from evalkit.api import run as run
+    from evalkit.backends.mock import MockModel as MockModel
+    from evalkit.documents import Cloze as Cloze
+    from evalkit.documents import ContextChoice as ContextChoice
+    from evalkit.documents import MultipleChoice as MultipleChoice
+    from evalkit.documents import Text as Text
+    from evalkit.errors import EvalkitError as EvalkitError
+    from evalkit.results import Run as Run
+    from evalkit.task import DataSource as DataSource
+    from evalkit.task import Group as Group
+    from evalkit.task import Task as Task
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'evalkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

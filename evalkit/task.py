@@ -28,6 +28,7 @@ class DataSource:
         revision: Commit of the hub repository, set only if that commit was seen to work.
         files: Split -> path of a .jsonl, .json, .csv, .tsv, .parquet, .arrow or .txt file, relative to `base`.
         base: Directory that relative `files` are taken from (that of the task's file).
+        rows: The rows themselves, where they are given in place; then `id` only names them.
     """
 
     id: str = ""
@@ -37,6 +38,7 @@ class DataSource:
     revision: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     base: str = "."
+    rows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,8 @@ class Group:
     Attributes:
         name: What users type.
         members: Names of tasks or groups, each with optional modifiers (`arc_challenge:25shot`).
-        metrics: The metric averaged: one name for all members, or member -> metric name.
+        metrics: The metric averaged: one name for all members, or member -> metric name. An empty mapping makes the
+            group a mere name for several tasks, without a score of its own.
         weighting: `items` weighs every document alike (lm-eval's `weight_by_size`), `tasks` every member.
         metric_name: Name of the group's score in tables; by default that of the metric.
     """

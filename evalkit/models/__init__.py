@@ -1,0 +1,9 @@
+"""Loading models: from what the user types to weights and tokenizer in memory, checked and identified."""
+
+from evalkit.models.chat import render_chat
+from evalkit.models.load import LoadedModel, load_model
+from evalkit.models.location import ModelLocation, resolve
+from evalkit.models.options import ModelOptions
+from evalkit.models.tokenizer import load_tokenizer
+
+__all__ = ["LoadedModel", "ModelLocation", "ModelOptions", "load_model", "load_tokenizer", "render_chat", "resolve"]

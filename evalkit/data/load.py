@@ -1,0 +1,125 @@
+"""Finds the rows of a task: its own files, the data directories, the embedded pack, the hub; first found wins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalkit.data import embedded, hub, local
+from evalkit.data.formats import read_file
+from evalkit.data.local import Found, NotHere
+from evalkit.data.options import DataOptions, pulled_folder
+from evalkit.data.rows import DatasetInfo, Rows, content_sha256
+from evalkit.data.schema import check_row
+from evalkit.errors import DataError
+from evalkit.task import DataSource
+
+logger = logging.getLogger(__name__)
+
+
+def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions) -> Rows:
+    """Loads one split of a task's data and checks every row against the task's schema.
+
+    Args:
+        source: Where the task says its data is.
+        split: The split to load, for instance `source.split` or `source.shots_split`.
+        columns: Schema as in `Task.columns`.
+        options: Where to look, and whether the network may be used.
+
+    Returns:
+        The rows in the order of the dataset, with `info` saying where they were found.
+
+    Raises:
+        DataError: The dataset, configuration or split is nowhere, is empty, or a row breaks the schema.
+    """
+    if source.files:
+        name = _own_file(source, split)
+        found, origin = Found(read_file(Path(source.base) / name, columns), None, None), "file"
+        identity = name if not Path(name).is_absolute() else Path(name).name
+    elif source.id:
+        found, origin = _search(source, split, columns, options)
+        identity = source.id
+    else:
+        raise DataError("the task names neither a dataset id nor files", hint="Give its DataSource an `id` or `files`.")
+    label = describe(identity, found.config, split)
+    _check(found.rows, columns, label)
+    info = DatasetInfo(identity, found.config, split, found.revision, origin, content_sha256(found.rows))
+    logger.info("%s: %d rows from %s", label, len(found.rows), origin)
+    return Rows(found.rows, info)
+
+
+def describe(dataset_id: str, config: str | None, split: str) -> str:
+    """How messages name a split: `dataset cais/mmlu anatomy, split test`."""
+    shown = "" if config in (None, "default") else f" {config}"
+    return f"dataset {dataset_id}{shown}, split {split}"
+
+
+def _own_file(source: DataSource, split: str) -> str:
+    if split not in source.files:
+        raise DataError(
+            f"the task's files have no split '{split}' (they have {', '.join(map(repr, source.files))})",
+            hint="Add a file of that name to `files`, or change `split` or `shots_split`.",
+        )
+    return source.files[split]
+
+
+def _search(source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions) -> tuple[Found, str]:
+    reasons: list[tuple[str, NotHere]] = []
+    for place, origin, read in _places(source, split, columns, options):
+        try:
+            return read(), origin
+        except NotHere as reason:
+            reasons.append((place, reason))
+            logger.debug("%s %s", place, reason)
+    # Where the dataset is but the split is not, that is the news; places without the dataset are not.
+    told = [pair for pair in reasons if pair[1].holds] or reasons
+    places: dict[str, list[str]] = {}
+    for place, absence in told:
+        places.setdefault(str(absence), []).append(place)
+    clauses = "; ".join(f"{' and '.join(names)} {clause}" for clause, names in places.items())
+    label = describe(source.id, source.config, split)
+    raise DataError(f"{label}, was not found: {clauses}", hint=_ways_to_provide(source, options))
+
+
+def _places(
+    source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions
+) -> Iterator[tuple[str, str, Callable[[], Found]]]:
+    """Where a hub dataset may be: (what to call the place, `DatasetInfo.source`, how to read it), best first."""
+    name = local.check_id(source.id)
+
+    def reader(folder: Path) -> Callable[[], Found]:
+        return lambda: local.read_folder(folder / name, source.config, split, columns)
+
+    for directory in options.directories:
+        yield f"the data directory {directory}", "data-dir", reader(directory)
+    if (pulled_folder() / name).is_dir():
+        yield f"the folder of pulled data {pulled_folder()}", "data-dir", reader(pulled_folder())
+    yield "the embedded pack", "embedded", lambda: embedded.read(name, source.config, split, columns)
+    yield "the hub", "hub", lambda: hub.read(source, split, columns, offline=options.offline)
+
+
+def _ways_to_provide(source: DataSource, options: DataOptions) -> str:
+    ways = [
+        f"put the data set's files into DIR/{source.id}/ and give --data-dir DIR",
+        "run `evalkit data pull --embedded` for the pack of common benchmarks",
+    ]
+    ways.append(
+        f"fetch it on a machine with network (`evalkit data pull {source.id}`, then `evalkit data pack`) "
+        "and `evalkit data unpack` it here"
+        if options.offline
+        else f"run `evalkit data pull {source.id}` where the hub can be reached"
+    )
+    return "Any of these helps: " + "; ".join(ways) + ". `evalkit data list` shows what is here."
+
+
+def _check(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], label: str) -> None:
+    if not rows:
+        raise DataError(f"{label}, is empty: it has no rows", hint="Is the file complete?")
+    for number, row in enumerate(rows):
+        if problem := check_row(row, columns):
+            raise DataError(
+                f"{label}, row {number}: {problem}",
+                hint="Rows are counted from 0. The data is of another version than the task expects, or damaged.",
+            )

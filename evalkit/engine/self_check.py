@@ -1,0 +1,133 @@
+"""Which path is right for this model: decided by numbers at load, never by a list of names.
+
+A few sequences with a common prefix are scored on each path and by plain forward passes of one sequence each. The
+prefix is longer than the model's sliding window where that is cheap, so that a path which ignores the window is caught.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from evalkit.engine import plan
+from evalkit.engine.attention import PackedAttentionError
+from evalkit.engine.forward import SplitModel
+from evalkit.engine.paths import PackedPath, PaddedPath, Path, each_sequence
+from evalkit.engine.sequences import Sequence
+from evalkit.errors import ModelError
+
+# Nats a token. Reordered sums move float32 log-probabilities by about 1e-5; a path that drops context moves them by 0.01
+# and more. Half precision is noisy by itself: the bound is the larger of this and four times the model's own batch noise.
+TOLERANCE_FLOAT32 = 5e-4
+TOLERANCE_HALF = 0.1
+SHORT_PREFIX = 24
+LONGEST_PREFIX_ON_CPU = 1100
+LONGEST_PREFIX = 8200
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """What the check measured.
+
+    Attributes:
+        path: The path chosen: `packed` or `padded`.
+        packed_difference: Largest |difference| of a log-probability (nats) from the plain forward pass; None when the
+            model could not be run so.
+        padded_difference: The same for the padded path.
+        tolerance: Largest difference accepted (nats).
+        prefix_tokens: Length of the common prefix that was used.
+    """
+
+    path: str
+    packed_difference: float | None
+    padded_difference: float | None
+    tolerance: float
+    prefix_tokens: int
+
+
+def choose_path(
+    split: SplitModel, max_length: int, *, allow_packed: bool = True, upcast: bool = True
+) -> tuple[Path, SelfCheck]:
+    """The fastest path that agrees with plain forward passes.
+
+    Raises:
+        ModelError: No path does; the message shows the differences.
+    """
+    sequences, prefix = _probe(split, max_length)
+    expected = _plain(split, sequences)
+    padded_path = PaddedPath(split)
+    padded = _difference(padded_path, sequences, expected)
+    half = split.core.dtype != torch.float32
+    tolerance = max(TOLERANCE_HALF, 4 * (padded or 0.0)) if half else TOLERANCE_FLOAT32
+    packed = None
+    if allow_packed:
+        original = split.core.config._attn_implementation
+        try:
+            packed = _difference(PackedPath(split), sequences, expected)
+        except (PackedAttentionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
+            _reraise_out_of_memory(error)
+        if packed is not None and packed <= tolerance:
+            return PackedPath(split, upcast=upcast), SelfCheck("packed", packed, padded, tolerance, prefix)
+        split.core.set_attn_implementation(original)
+    if padded is None or padded > tolerance:
+        raise ModelError(
+            f"the model does not agree with itself: scored in a batch its log-probabilities differ from single forward "
+            f"passes by {_show(padded)} nats (padded) and {_show(packed)} nats (packed), more than {tolerance:g}",
+            hint="the model may depend on padding or not be causal; try --dtype float32, or report the model",
+        )
+    return PaddedPath(split, upcast=upcast), SelfCheck("padded", packed, padded, tolerance, prefix)
+
+
+def _show(difference: float | None) -> str:
+    return "not computable" if difference is None else f"{difference:.2g}"
+
+
+def _reraise_out_of_memory(error: Exception) -> None:
+    if isinstance(error, torch.OutOfMemoryError):
+        raise error
+
+
+def _probe(split: SplitModel, max_length: int) -> tuple[list[Sequence], int]:
+    config = split.core.config.get_text_config()
+    window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
+    longest = LONGEST_PREFIX_ON_CPU if split.core.device.type == "cpu" else LONGEST_PREFIX
+    prefix = min(window + 9 if 0 < window <= longest - 9 else SHORT_PREFIX, max(1, max_length - 14))
+    generator = np.random.default_rng(0)
+    vocabulary = split.vocabulary or int(config.vocab_size)
+    # special tokens sit at the ends of most vocabularies; embeddings of unused ids may be anything
+    low, high = (vocabulary // 10, vocabulary - vocabulary // 10) if vocabulary > 50 else (0, vocabulary)
+    tokens = generator.integers(low, high, size=(5, prefix + 14)).astype(np.int32)
+    tokens[1:, :prefix] = tokens[0, :prefix]
+    tokens[2, : prefix + 3] = tokens[1, : prefix + 3]
+    sequences = []
+    for row, (length, scored) in enumerate([(12, 6), (9, 9), (9, 3), (5, 1), (0, 2)]):
+        whole = tokens[row, : max(prefix + length, scored) + 1]
+        sequences.append(Sequence(whole[:-1], whole[-scored:]))
+    return sequences, prefix
+
+
+def _plain(split: SplitModel, sequences: list[Sequence]) -> list[np.ndarray]:
+    """Log-probabilities from one whole forward pass for each sequence, by the model as it was loaded."""
+    values = []
+    for sequence in sequences:
+        tokens = torch.from_numpy(sequence.inputs.astype(np.int64))[None].to(split.core.device)
+        with torch.inference_mode():
+            logits = split.model(input_ids=tokens, use_cache=False).logits[0, sequence.first_scored :].float()
+        targets = torch.from_numpy(sequence.targets.astype(np.int64)).to(logits.device)
+        chosen = logits.gather(1, targets[:, None])[:, 0]
+        values.append((chosen - torch.logsumexp(logits, dim=-1)).cpu().numpy())
+    return values
+
+
+def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray]) -> float | None:
+    largest = 0.0
+    order = plan.depth_first(sequences)
+    for batch in path.plan(sequences, order, budget=sum(len(sequence.inputs) for sequence in sequences) * 2):
+        for index, values, _ in each_sequence(path.compute(sequences, batch)):
+            difference = np.abs(values - expected[index])
+            if not np.isfinite(difference).all():
+                return None
+            largest = max(largest, float(difference.max()))
+    return largest

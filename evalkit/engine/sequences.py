@@ -1,0 +1,80 @@
+"""Token sequences to score: what requests become once they are tokenised.
+
+A `Sequence` is the input of one (virtual) forward pass and the targets of its last positions. A `Score` request gives one
+sequence, a `Roll` request one for each window of the model's context length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from evalkit.errors import OverLengthError
+
+TokenArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sequence:
+    """Tokens put through the model, and the tokens to be predicted at its end.
+
+    Attributes:
+        inputs: int32 [length]. Position i predicts the token after it.
+        targets: int32 [scored], 1 <= scored <= length: the tokens predicted by the last `scored` positions.
+        truncated: Tokens that were cut off on the left to fit the model's context.
+    """
+
+    inputs: TokenArray
+    targets: TokenArray
+    truncated: int = 0
+
+    @property
+    def first_scored(self) -> int:
+        """Position of the first input whose prediction is scored."""
+        return len(self.inputs) - len(self.targets)
+
+
+def continuation_sequence(context: TokenArray, continuation: TokenArray, max_length: int) -> Sequence:
+    """The sequence that scores `continuation` after `context`, cut on the left to `max_length` inputs.
+
+    The last continuation token is never an input. Cutting follows lm-eval's `hf` model: the last max_length + 1 tokens
+    of context and continuation are kept.
+    """
+    if len(continuation) > max_length:
+        raise OverLengthError(
+            f"an answer of {len(continuation)} tokens is longer than the model's context of {max_length}",
+            hint="leave the document out with --over-length skip, or use a model with a longer context",
+        )
+    tokens = np.concatenate([context, continuation])
+    excess = max(0, len(tokens) - (max_length + 1))
+    return Sequence(tokens[excess:-1], tokens[len(context) :], excess)
+
+
+def rolling_sequences(
+    tokens: TokenArray, prefix_token: int, max_length: int, stride: int | None = None
+) -> Iterator[Sequence]:
+    """Cuts a text into windows so that every token is scored exactly once.
+
+    The first window starts with `prefix_token`, which conditions the first token and is not scored. Without `stride`
+    the windows are disjoint but for one token of context; the last one is filled up on the left with tokens already
+    scored, which only condition (lm-eval's rule). With `stride` s every later window scores s tokens and is conditioned
+    on the max_length - s before them (the sliding-window perplexity of Hugging Face's guide).
+
+    Args:
+        tokens: int32 [n], the text without special tokens.
+        prefix_token: Conditions the first token.
+        max_length: Inputs a window may have.
+        stride: Tokens scored in each window after the first; None for `max_length`.
+    """
+    step = max_length if stride is None else min(stride, max_length)
+    padded = np.concatenate([np.array([prefix_token], dtype=np.int32), tokens])
+    scored = 0
+    while scored < len(tokens):
+        count = min(len(tokens) - scored, max_length if scored == 0 else step)
+        end = scored + count
+        start = max(0, end - max_length) if scored else 0
+        yield Sequence(padded[start:end], tokens[scored:end])
+        scored = end

@@ -1,0 +1,82 @@
+"""Writing a file whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from evalkit.errors import OutputError
+
+
+@contextmanager
+def atomic_writer(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears under `path` only when the block has ended without an error.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk, and the file is renamed: a reader, or
+    a crash at any moment, sees the old file or the new one, never a part.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _explained(path):
+        _prepare(path)
+        # not `tempfile`: its files are readable by their owner only, whatever the umask says
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        with _explained(path), os.fdopen(descriptor, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        with _explained(path):
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def check_writable(path: Path) -> None:
+    """Makes sure that a file can be written at `path`, by writing an empty one beside it; missing folders are made.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    probe = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _explained(path):
+        _prepare(path)
+        probe.touch()
+        probe.unlink()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"{path} cannot be written: {reason}", hint="choose another place for the output") from error
+
+
+def _prepare(path: Path) -> None:
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory", hint="give the name of a file, such as base.json")
+    if path.exists() and not path.is_file():
+        # renaming over /dev/null or a pipe would replace the device itself
+        raise OutputError(f"{path} is not a regular file", hint="give the name of a file, such as base.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the rename itself durable, where the system lets a folder be opened (not on Windows)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

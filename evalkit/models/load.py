@@ -1,0 +1,162 @@
+"""Loads a causal language model with its tokenizer, whole and checked, and says what exactly was loaded."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.models.adapter import apply_adapter, require_peft
+from evalkit.models.causality import check_causal
+from evalkit.models.checkpoint import adapter_files, refuse_remote_code, weight_files
+from evalkit.models.gguf_reading import check_gguf, shared_gguf_reader
+from evalkit.models.hashing import WeightsHash, combine, tokenizer_sha256
+from evalkit.models.hub import snapshot
+from evalkit.models.location import ModelLocation, resolve
+from evalkit.models.options import ModelOptions, pick_device, pick_dtype
+from evalkit.models.quiet import quiet_libraries
+from evalkit.models.tokenizer import prefix_token, tokenizer_at
+from evalkit.models.weights import load_weights
+from evalkit.results import ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_MAX_LENGTH = 2048
+"""Context length in tokens where neither the model nor its tokenizer says one, as in lm-eval."""
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model ready to score.
+
+    Attributes:
+        model: In evaluation mode, on `device`, without gradients.
+        tokenizer: Its tokenizer.
+        info: Its identity, for the result file.
+        max_length: Context length in tokens.
+        prefix_token: Id of the token before a text without context.
+        device: Where it computes.
+        dtype: Type of its weights.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    info: ModelInfo
+    max_length: int
+    prefix_token: int
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Files of a base model, found and checked."""
+
+    directory: Path
+    files: list[Path]
+    gguf_file: str | None
+    revision: str | None
+
+
+def load_model(spec: str, options: ModelOptions | None = None) -> LoadedModel:
+    """Loads the model that `spec` means.
+
+    Args:
+        spec: A directory, a `.gguf` file, `peft:DIR`, `smollm2`, or a hub id `org/name` or `org/name@revision`.
+        options: How.
+
+    Raises:
+        ModelError: It is missing, incomplete, corrupt, refused, or not a causal language model.
+        UsageError: An option has no meaning on this machine.
+    """
+    options = options or ModelOptions()
+    device = pick_device(options.device)
+    dtype = pick_dtype(options.dtype, device)
+    location = resolve(spec)
+    base = location.base or location
+    own_files = []
+    if location.base is not None:
+        require_peft()
+        assert location.path is not None
+        own_files = adapter_files(location.path, options)
+    source = _find(base, options)
+    weights_hash = WeightsHash(source.files, source.directory)
+    with shared_gguf_reader() if source.gguf_file else nullcontext():
+        tokenizer = tokenizer_at(location, options)
+        model = load_weights(source.directory, base.spec, options, dtype, device, source.gguf_file)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    weights_sha256, adapter = weights_hash.hexdigest(), None
+    if own_files:
+        model, weights_sha256, adapter = _adapt(model, location, own_files, weights_sha256, len(tokenizer))
+    with quiet_libraries():
+        check_causal(model, spec)
+    info = ModelInfo(
+        name=spec,
+        source=location.kind,
+        revision=source.revision,
+        parameters=parameters,
+        dtype=str(model.dtype).removeprefix("torch."),
+        weights_sha256=weights_sha256,
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
+        adapter=adapter,
+        extra=_extra(model, location),
+    )
+    length = context_length(model.config, tokenizer, options)
+    return LoadedModel(model, tokenizer, info, length, prefix_token(tokenizer), device, model.dtype)
+
+
+def _find(location: ModelLocation, options: ModelOptions) -> _Source:
+    """Brings a base model's files to this machine and checks what can be checked before loading."""
+    if location.kind in ("gguf", "embedded"):
+        assert location.path is not None
+        check_gguf(location.path)
+        return _Source(location.path.parent, [location.path], location.path.name, None)
+    directory, revision = snapshot(location, options) if location.kind == "hub" else (location.path, None)
+    assert directory is not None
+    refuse_remote_code(directory, options)
+    return _Source(directory, weight_files(directory, options), None, revision)
+
+
+def _adapt(
+    model: PreTrainedModel, location: ModelLocation, files: list[Path], base_sha256: str, tokens: int
+) -> tuple[PreTrainedModel, str, str]:
+    assert location.path is not None
+    adapter_sha256 = WeightsHash(files, location.path).hexdigest()
+    model = apply_adapter(model, location.path, tokens)
+    # the scaling of the matrices stands in the configuration, and moves every score
+    own = combine(adapter_sha256, (location.path / "adapter_config.json").read_text(encoding="utf-8"))
+    return model, combine(base_sha256, own), f"{location.path.resolve().name}@{own}"
+
+
+def _extra(model: PreTrainedModel, location: ModelLocation) -> dict[str, Any]:
+    extra = {"architecture": type(model).__name__}
+    if location.base is not None:
+        extra |= {"base": location.base.spec, "base_source": location.base.kind}
+    quantization = getattr(model.config, "quantization_config", None)
+    if quantization is not None:
+        fields = quantization if isinstance(quantization, dict) else quantization.to_dict()
+        method = fields.get("quant_method")
+        extra["quantization"] = str(getattr(method, "value", method))
+    return extra
+
+
+def context_length(config: Any, tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> int:
+    """Context length in tokens by lm-eval's rule (0.4.13, `resolve_max_length`).
+
+    The option wins; then `n_positions`, `max_position_embeddings` or `n_ctx` of the (text) configuration; then the
+    tokenizer's `model_max_length` where it is set; then 2048.
+    """
+    if options.max_length is not None:
+        return options.max_length
+    text_config = getattr(config, "text_config", None) or config
+    for field in ("n_positions", "max_position_embeddings", "n_ctx"):
+        value = getattr(text_config, field, None)
+        if value is not None:
+            return int(value)
+    # an unset limit is stored as 1e30
+    if tokenizer.model_max_length is not None and tokenizer.model_max_length < 1e9:
+        return int(tokenizer.model_max_length)
+    return DEFAULT_MAX_LENGTH

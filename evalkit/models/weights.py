@@ -1,0 +1,142 @@
+"""Loads weights, and refuses to go on when the checkpoint does not hold all of them."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import ModelError
+from evalkit.models.causality import refuse_other_heads
+from evalkit.models.gguf_reading import shared_gguf_reader
+from evalkit.models.options import ModelOptions
+from evalkit.models.quiet import logger, quiet_libraries
+from evalkit.models.tokenizer import first_line
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    NotImplementedError,
+    pickle.UnpicklingError,
+)
+"""What transformers, peft, safetensors and gguf raise when a checkpoint cannot be used."""
+
+
+def load_weights(
+    directory: Path, name: str, options: ModelOptions, dtype: torch.dtype, device: torch.device, gguf_file: str | None
+) -> PreTrainedModel:
+    """Loads a causal language model onto a device.
+
+    Args:
+        directory: Where its files are.
+        name: What to call it in messages.
+        options: Whether remote code and pickled weights are allowed.
+        dtype: Type of the weights in memory.
+        device: Where they go.
+        gguf_file: Name of the GGUF file in `directory`; None for safetensors (or pickled) weights.
+
+    Returns:
+        The model in evaluation mode, no parameter of it asking for gradients.
+
+    Raises:
+        ModelError: It cannot be loaded, is no causal language model, or weights are missing or of another shape.
+    """
+    arguments: dict[str, Any] = {"trust_remote_code": options.trust_remote_code, "local_files_only": True}
+    if gguf_file is not None:
+        arguments["gguf_file"] = gguf_file
+    with quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
+        config = _load_config(directory, name, arguments)
+        refuse_other_heads(config, name)
+        model, report = _load_model(directory, name, arguments | {"config": config, "dtype": dtype}, options, device)
+        refuse_incomplete(name, report.get("missing_keys", ()), report.get("mismatched_keys", ()))
+        if unused := sorted(report.get("unexpected_keys", ())):
+            logger.warning("%s: %d weights of the checkpoint are not used, such as %s", name, len(unused), unused[0])
+        model = model.to(device)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _load_config(directory: Path, name: str, arguments: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(directory, **arguments)
+    except LOADING_ERRORS as error:
+        raise _cannot_load(name, error) from error
+
+
+def _load_model(
+    directory: Path, name: str, arguments: dict[str, Any], options: ModelOptions, device: torch.device
+) -> tuple[Any, dict[str, Any]]:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    if device.type != "cpu":
+        arguments = arguments | {"device_map": {"": device}}
+    try:
+        # shapes that differ are let through here, because only then transformers says which
+        model, report = AutoModelForCausalLM.from_pretrained(
+            directory,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=None if options.allow_pickle else True,
+            **arguments,
+        )
+    except (*LOADING_ERRORS, SafetensorError) as error:
+        raise _cannot_load(name, error) from error
+    return model, report
+
+
+def _cannot_load(name: str, error: BaseException) -> ModelError:
+    text = first_line(error)
+    if "Unrecognized configuration class" in text:
+        return ModelError(
+            f"the model '{name}' is not a causal language model",
+            hint="evalkit evaluates causal (decoder-only) language models; give one of those.",
+        )
+    if "trust_remote_code" in str(error):
+        return ModelError(
+            f"the model '{name}' needs Python code that comes with it",
+            hint="Read that code, and if you trust it, pass `--trust-remote-code`.",
+        )
+    if "out of memory" in text:
+        return ModelError(
+            f"the model '{name}' does not fit into the device's memory",
+            hint="Use `--dtype bfloat16`, a smaller or quantised model, or a larger device.",
+        )
+    return ModelError(
+        f"the model '{name}' cannot be loaded: {text}",
+        hint="Check that its files are whole and that the installed transformers knows this type of model.",
+    )
+
+
+def refuse_incomplete(name: str, missing: Iterable[str], mismatched: Iterable[Any]) -> None:
+    """Stops when weights would have been drawn at random because the checkpoint lacks them.
+
+    Raises:
+        ModelError: Some are missing or have another shape than the configuration says.
+    """
+    absent = sorted(missing)
+    if absent:
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise ModelError(
+            f"the checkpoint '{name}' lacks weights for {absent[0]}{more}",
+            hint="They would be random numbers. Save or download the whole model.",
+        )
+    wrong = sorted(entry if isinstance(entry, str) else str(entry[0]) for entry in mismatched)
+    if wrong:
+        raise ModelError(
+            f"the checkpoint '{name}' has a weight {wrong[0]} of another shape than its config.json says",
+            hint="The configuration and the weights belong to different models.",
+        )

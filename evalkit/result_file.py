@@ -1,0 +1,283 @@
+"""Writes and reads `base.json`: the one module that knows the JSON form of a `Run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from evalkit.errors import UsageError
+from evalkit.files import atomic_writer
+from evalkit.json_node import Node, parse
+from evalkit.results import SCHEMA, GroupResult, MetricValue, ModelInfo, Run, Sample, TaskResult
+
+OUTCOMES = ("right", "wrong", "scored", "unparsed", "truncated", "refused", "errored")
+"""Order of the outcomes in the file; others follow by name."""
+
+_RESERVED = frozenset({"id", "index", "cluster", "outcome"})
+
+
+def write_run(run: Run, path: Path) -> None:
+    """Writes a run: fixed key order, shortest exact floats, UTF-8, a sample a line, whole or not at all.
+
+    Raises:
+        OutputError: The place cannot be written.
+        ValueError: A number is NaN or infinite, or a sample's field has the name of a metric: a defect of the caller.
+    """
+    document = _run_to_json(run)
+    with atomic_writer(path) as stream:
+        for piece in _layout(document, depth=0):
+            stream.write(piece)
+        stream.write(b"\n")
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run.
+
+    Raises:
+        UsageError: The file is missing, not JSON, of another schema, or a field has the wrong type.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", hint="give a file that evalkit run wrote"
+        ) from error
+    root = parse(path.name, content)
+    _check_schema(root)
+    run = Run(
+        created=root["created"].text(),
+        evalkit_version=root["evalkit_version"].text(),
+        model=_model(root["model"]),
+        settings=root["settings"].mapping(),
+        environment=root["environment"].mapping(),
+        tasks={name: _task(node) for name, node in root["tasks"].items()},
+        groups={name: _group(node) for name, node in root["groups"].items()},
+        timing=root["timing"].mapping(),
+    )
+    _check_groups(run, root["groups"])
+    return run
+
+
+def _check_schema(root: Node) -> None:
+    schema = root["schema"].text()
+    if schema == SCHEMA:
+        return
+    family, _, version = schema.rpartition("/")
+    if family == SCHEMA.rpartition("/")[0] and version.isdecimal():
+        raise UsageError(
+            f"{root.file}: the schema is {schema}, this version of evalkit reads {SCHEMA}",
+            hint="upgrade evalkit: pip install --upgrade evalkit",
+        )
+    raise UsageError(
+        f"{root.file}: the schema is {schema!r}, expected {SCHEMA}", hint="give a file that evalkit run wrote"
+    )
+
+
+def _check_groups(run: Run, groups: Node) -> None:
+    """Every member is a task or group of this file, and no group is within itself."""
+    finished: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        for member in run.groups[name].tasks:
+            if member in above or member == name:
+                raise groups[name]["tasks"].error(f"holds {member}, which is the group itself or holds it")
+            if member not in run.tasks and member not in run.groups:
+                raise groups[name]["tasks"].error(f"holds {member}, which is not in the file")
+            if member in run.groups and member not in finished:
+                visit(member, (*above, name))
+        finished.add(name)
+
+    for name in run.groups:
+        visit(name, ())
+
+
+# --- to JSON
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    return {
+        "schema": run.schema,
+        "created": run.created,
+        "evalkit_version": run.evalkit_version,
+        "model": asdict(run.model) | {"extra": _sorted(run.model.extra)},
+        "settings": _sorted(run.settings),
+        "environment": _sorted(run.environment),
+        "tasks": {name: _task_to_json(task) for name, task in run.tasks.items()},
+        "groups": {name: _group_to_json(group) for name, group in run.groups.items()},
+        "timing": _sorted(run.timing),
+    }
+
+
+def _task_to_json(task: TaskResult) -> dict[str, Any]:
+    names = (*OUTCOMES, *sorted(set(task.outcomes) - set(OUTCOMES)))
+    return {
+        "version": task.version,
+        "dataset": asdict(task.dataset),
+        "shots": task.shots,
+        "prompt_sha256": task.prompt_sha256,
+        "n": task.n,
+        "metrics": {name: _metric_to_json(value) for name, value in task.metrics.items()},
+        "outcomes": {name: task.outcomes[name] for name in names if name in task.outcomes},
+        "samples": [_sample_to_json(sample, task.metrics) for sample in task.samples],
+    }
+
+
+def _group_to_json(group: GroupResult) -> dict[str, Any]:
+    metrics = {name: _metric_to_json(value) | {"weighting": group.weighting} for name, value in group.metrics.items()}
+    return {"tasks": list(group.tasks), "metrics": metrics}
+
+
+def _metric_to_json(value: MetricValue) -> dict[str, Any]:
+    return {
+        "value": float(value.value),
+        "stderr": None if value.stderr is None else float(value.stderr),
+        "ci95": None if value.ci95 is None else [float(end) for end in value.ci95],
+        "higher_is_better": value.higher_is_better,
+        "chance": None if value.chance is None else float(value.chance),
+    }
+
+
+def _sample_to_json(sample: Sample, metrics: Mapping[str, MetricValue]) -> dict[str, Any]:
+    """One flat object: what is not `id`, `index`, `cluster`, `outcome` or a metric of the task is a field."""
+    unknown = set(sample.metrics) - set(metrics)
+    clash = set(sample.fields) & (_RESERVED | set(metrics)) | set(metrics) & _RESERVED
+    if unknown or clash:
+        raise ValueError(
+            f"sample {sample.id}: not a metric of the task: {sorted(unknown)}; name used twice: {sorted(clash)}"
+        )
+    return {
+        "id": sample.id,
+        "index": sample.index,
+        "cluster": sample.cluster,
+        **{name: float(sample.metrics[name]) for name in metrics if name in sample.metrics},
+        "outcome": sample.outcome,
+        **sample.fields,
+    }
+
+
+def _sorted(value: Any) -> Any:
+    """Mappings by key: what the caller happened to insert first must not change the file."""
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def _layout(value: Any, depth: int) -> Iterator[bytes]:
+    """JSON with a key a line where a person reads, and one line a sample where `diff` does."""
+    is_list = isinstance(value, list)
+    items = [("", item) for item in value] if is_list else [(_dump(key) + ": ", value[key]) for key in value]
+    opening, closing = ("[", "]") if is_list else ("{", "}")
+    indent = "  " * depth
+    yield opening.encode()
+    for position, (label, item) in enumerate(items):
+        yield f"{',' if position else ''}\n{indent}  {label}".encode()
+        if _spreads(item, depth + 1, within_list=is_list):
+            yield from _layout(item, depth + 1)
+        else:
+            yield _dump(item).encode()
+    yield f"\n{indent}{closing}".encode()
+
+
+def _spreads(value: Any, depth: int, *, within_list: bool) -> bool:
+    if within_list or not value or not isinstance(value, dict | list):
+        return False
+    holds_objects = any(isinstance(item, dict) for item in (value.values() if isinstance(value, dict) else value))
+    return holds_objects or (isinstance(value, dict) and depth < 3)
+
+
+def _dump(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return json.dumps(value, allow_nan=False)  # half of a surrogate pair has no UTF-8 form
+    return text
+
+
+# --- from JSON
+
+
+def _model(node: Node) -> ModelInfo:
+    return ModelInfo(
+        name=node["name"].text(),
+        source=node["source"].text(),
+        revision=node["revision"].optional(Node.text),
+        parameters=node["parameters"].optional(Node.whole),
+        dtype=node["dtype"].text(),
+        weights_sha256=node["weights_sha256"].text(),
+        tokenizer_sha256=node["tokenizer_sha256"].text(),
+        adapter=node["adapter"].optional(Node.text),
+        extra=node["extra"].mapping(),
+    )
+
+
+def _task(node: Node) -> TaskResult:
+    from evalkit.data import DatasetInfo
+
+    dataset = node["dataset"]
+    metrics = {name: _metric_value(value) for name, value in node["metrics"].items()}
+    return TaskResult(
+        version=node["version"].whole(),
+        dataset=DatasetInfo(
+            id=dataset["id"].text(),
+            config=dataset["config"].optional(Node.text),
+            split=dataset["split"].text(),
+            revision=dataset["revision"].optional(Node.text),
+            source=dataset["source"].text(),
+            sha256=dataset["sha256"].text(),
+        ),
+        shots=node["shots"].whole(),
+        prompt_sha256=node["prompt_sha256"].text(),
+        n=node["n"].whole(),
+        metrics=metrics,
+        outcomes={name: count.whole() for name, count in node["outcomes"].items()},
+        samples=tuple(_sample(sample, metrics) for sample in node["samples"].elements()),
+    )
+
+
+def _metric_value(node: Node) -> MetricValue:
+    return MetricValue(
+        value=node["value"].number(),
+        stderr=node["stderr"].optional(Node.number),
+        ci95=node["ci95"].optional(_pair),
+        higher_is_better=node["higher_is_better"].truth(),
+        chance=node["chance"].optional(Node.number),
+    )
+
+
+def _pair(node: Node) -> tuple[float, float]:
+    ends = node.elements()
+    if len(ends) != 2:
+        raise node.error(f"has {len(ends)} elements, expected 2")
+    return ends[0].number(), ends[1].number()
+
+
+def _sample(node: Node, metrics: Mapping[str, MetricValue]) -> Sample:
+    values = node.mapping()
+    return Sample(
+        id=node["id"].text(),
+        index=node["index"].whole(),
+        cluster=node["cluster"].optional(Node.text),
+        outcome=node["outcome"].text(),
+        metrics={name: node[name].number() for name in metrics if name in values},
+        fields={name: value for name, value in values.items() if name not in _RESERVED and name not in metrics},
+    )
+
+
+def _group(node: Node) -> GroupResult:
+    metrics = node["metrics"].items()
+    weightings = _each(metrics, lambda value: value["weighting"].text())
+    if len(weightings) != 1:
+        raise node["metrics"].error("has no weighting, or several")
+    return GroupResult(
+        tasks=tuple(member.text() for member in node["tasks"].elements()),
+        metrics={name: _metric_value(value) for name, value in metrics},
+        weighting=weightings.pop(),
+    )
+
+
+def _each(items: list[tuple[str, Node]], read: Callable[[Node], str]) -> set[str]:
+    return {read(value) for _, value in items}

@@ -1,0 +1,132 @@
+"""Getting the answers: the journal, the backend, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from evalkit import __version__
+from evalkit.backends.base import Backend, Prepared
+from evalkit.errors import InterruptedRunError, NonFiniteError
+from evalkit.requests import Response
+from evalkit.results import Sample
+from evalkit.runner.asking import Asked
+from evalkit.runner.journal import Journal, journal_path, run_key
+from evalkit.runner.progress import Progress, Status
+from evalkit.runner.task_run import TaskRun, with_fields
+
+
+def answer_all(
+    asked: Sequence[Asked], prepared: Prepared, backend: Backend, output: Path | None, progress: Progress
+) -> tuple[Mapping[int, Response], Journal | None]:
+    """Answers every request, journalling as it goes; what the journal already holds is not asked again.
+
+    Returns:
+        Request -> response, and the journal, still open, when there is an output to keep it beside.
+
+    Raises:
+        InterruptedRunError: The user stopped the run; the journal stays.
+        NonFiniteError: Names task, document and token.
+    """
+    tracker = _Tracker(asked, progress, backend)
+    journal = _open_journal(prepared, backend, output)
+    answers: dict[int, Response] = {}
+    if journal is not None:
+        answers = journal.answers
+        if journal.resumed:
+            progress.note(f"continuing: {journal.resumed} of {len(prepared.requests)} requests are already answered")
+            tracker.add(dict(answers))
+    try:
+        for new in backend.compute(prepared, frozenset(answers)):
+            if journal is not None:
+                journal.add(new, backend.budget)
+            else:
+                answers.update(new)
+            tracker.add(dict(new))
+    except KeyboardInterrupt:
+        if journal is not None:
+            journal.close()
+        count = f"{len(answers)} of {len(prepared.requests)} requests"
+        raise InterruptedRunError(
+            f"interrupted after {count}" + (", which are kept" if journal else ""),
+            hint="the same command continues where this one stopped" if journal else None,
+        ) from None
+    except NonFiniteError as error:
+        raise _name_non_finite(error, asked) from error
+    return answers, journal
+
+
+def _open_journal(prepared: Prepared, backend: Backend, output: Path | None) -> Journal | None:
+    if output is None:
+        return None
+    # the size of batches may shrink when memory runs out; it is recorded with each batch and not part of what is asked
+    settings = {key: value for key, value in backend.settings().items() if key not in {"batch_tokens", "self_check"}}
+    identity = {"model": asdict(backend.info), "backend": settings, "version": __version__}
+    journal = Journal(journal_path(output), run_key(identity, prepared.requests), backend.budget)
+    backend.budget = journal.budget
+    return journal
+
+
+def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFiniteError:
+    request = getattr(error, "request", None)
+    if request is None:
+        return error
+    one = next(one for one in reversed(asked) if one.first <= request)
+    return NonFiniteError(
+        f"the model's logits are not finite: task {one.run.key}, document {one.item.index} (id {one.item.id}), "
+        f"request {request - one.first}, scored token {getattr(error, 'token', 0)}",
+        hint=error.hint,
+    )
+
+
+class _Tracker:
+    """Turns answers into finished documents and running scores, and reports them."""
+
+    def __init__(self, asked: Sequence[Asked], progress: Progress, backend: Backend) -> None:
+        self.asked = asked
+        self.progress = progress
+        self.backend = backend
+        self.owners = [place for place, one in enumerate(asked) for _ in one.requests]
+        self.missing = [len(one.requests) for one in asked]
+        self.answers: dict[int, Response] = {}
+        self.documents = 0
+        self.samples: dict[str, list[Sample]] = {}
+        self.start = time.perf_counter()
+
+    def add(self, new: Mapping[int, Response]) -> None:
+        """Takes new answers in and reports where the run stands."""
+        self.answers.update(new)
+        changed: dict[str, TaskRun] = {}
+        for index in new:
+            place = self.owners[index]
+            self.missing[place] -= 1
+            if self.missing[place] == 0:
+                one = self.asked[place]
+                self.documents += 1
+                changed[one.run.key] = one.run
+                self.samples.setdefault(one.run.key, []).append(sample_of(one, self.answers))
+        scores = {key: next(iter(run.estimates(self.samples[key]).items())) for key, run in changed.items()}
+        self.progress.update(
+            Status(
+                documents=self.documents,
+                total_documents=len(self.asked),
+                requests=len(self.answers),
+                total_requests=len(self.owners),
+                tokens_computed=self.backend.counters()["tokens_computed"],
+                seconds=time.perf_counter() - self.start,
+                scores=scores,
+            )
+        )
+
+
+def sample_of(one: Asked, answers: Mapping[int, Response]) -> Sample:
+    """What the answers say about one document, with what was done to its prompt."""
+    responses = [answers[one.first + place] for place in range(len(one.requests))]
+    sample = one.run.sample(one.item, responses)
+    if one.dropped_shots:
+        sample = with_fields(sample, dropped_shots=one.dropped_shots)
+    if cut := max(response.truncated for response in responses):
+        sample = with_fields(sample, truncated_tokens=cut)
+    return sample

@@ -1,0 +1,47 @@
+"""What a run was made with: versions and hardware, nothing that names the machine or its user."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "peft", "lm-eval", "sacrebleu")
+
+
+def environment(device: str | None) -> dict[str, Any]:
+    """Versions of Python and of the packages that compute, the processor, and the accelerator when one is used."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    described: dict[str, Any] = {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "packages": versions,
+        "device": device,
+    }
+    if device and device.startswith("cuda"):
+        import torch
+
+        described["accelerator"] = torch.cuda.get_device_name(torch.device(device))
+        described["cuda"] = torch.version.cuda
+    if device is not None:
+        import torch
+
+        described["threads"] = torch.get_num_threads()
+    return described
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()

@@ -1,0 +1,112 @@
+"""A run from names to numbers: data, model, requests, answers, scores, files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evalkit.backends.base import Backend
+from evalkit.data import DataOptions
+from evalkit.errors import UsageError
+from evalkit.registry import Selection
+from evalkit.results import Run, check_writable, write_samples
+from evalkit.runner.answering import answer_all
+from evalkit.runner.asking import ask
+from evalkit.runner.assemble import assemble, sample_rows
+from evalkit.runner.progress import Progress, Silent
+from evalkit.runner.settings import RunSettings
+from evalkit.runner.task_run import NativeTaskRun, TaskRun
+from evalkit.task import Task
+
+
+class Stopwatch:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds the time spent in the block to `name`."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def evaluate(
+    selection: Selection,
+    load_backend: Callable[[], Backend],
+    *,
+    data: DataOptions,
+    settings: RunSettings,
+    output: Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Evaluates a model on tasks.
+
+    Data is read and checked before the model is loaded, so that a wrong name or a damaged row costs seconds.
+
+    Args:
+        selection: Tasks and groups.
+        load_backend: Loads what answers; called once, after the data.
+        data: Where datasets may come from.
+        settings: What else decides the scores.
+        output: Result file; `output`.samples.parquet and the journal stand beside it. None writes nothing.
+        progress: Told what happens.
+
+    Returns:
+        The run, also written to `output`.
+
+    Raises:
+        EvalkitError: See `evalkit.errors`. After an interruption the journal stays, and the same call continues.
+    """
+    progress = progress or Silent()
+    watch = Stopwatch()
+    try:
+        if output is not None:
+            _check_output(output)
+        progress.stage("reading data")
+        with watch.stage("data"):
+            runs = [_task_run(key, task, data, settings) for key, task in selection.tasks.items()]
+        progress.stage("loading the model")
+        with watch.stage("model"):
+            backend = load_backend()
+        progress.stage("tokenising prompts")
+        with watch.stage("tokens"):
+            asked, prepared, skipped = ask(runs, backend, settings, progress)
+        progress.stage("scoring")
+        with watch.stage("scoring"):
+            answers, journal = answer_all(asked, prepared, backend, output, progress)
+        with watch.stage("scores"):
+            run = assemble(selection, runs, asked, skipped, answers, backend, settings, watch.seconds)
+        if output is not None:
+            write_samples(samples_path(output), sample_rows(asked, answers))
+            run.save(output)
+        if journal is not None:
+            journal.close(remove=True)
+        return run
+    finally:
+        progress.finish()
+
+
+def _task_run(key: str, task: Any, data: DataOptions, settings: RunSettings) -> TaskRun:
+    if isinstance(task, Task):
+        return NativeTaskRun(key, task, data, settings)
+    bound: TaskRun = task.bind(key, data, settings)
+    return bound
+
+
+def samples_path(output: Path) -> Path:
+    """`base.samples.parquet` beside `base.json`."""
+    return output.with_name(output.stem + ".samples.parquet")
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix != ".json":
+        raise UsageError(f"-o {output} does not end in .json", hint=f"use -o {output.with_suffix('.json')}")
+    check_writable(output)

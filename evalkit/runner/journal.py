@@ -1,0 +1,137 @@
+"""What has been answered so far, on disk: the only state of a run.
+
+One file beside the result. Its first line names the run by a hash of everything that decides an answer: the model's
+weights, the tokenizer, the engine's settings and every request. Then a line for each batch of answers, written and synced
+before the next batch starts. The same command finds its journal and goes on; any other command starts anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import IO, Any
+
+from evalkit.errors import OutputError
+from evalkit.requests import Request, Response
+
+SCHEMA = "evalkit.journal/1"
+
+
+def journal_path(output: Path) -> Path:
+    """`base.json.journal` beside `base.json`."""
+    return output.with_name(output.name + ".journal")
+
+
+def run_key(identity: Mapping[str, Any], requests: Sequence[Request]) -> str:
+    """Hash (64 hexadecimal digits) of a run: what answers and all that is asked."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode())
+    for request in requests:
+        digest.update(repr((type(request).__name__, astuple(request))).encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()
+
+
+class Journal:
+    """Answers of one run, appended as they come.
+
+    Args:
+        path: The journal's file.
+        key: The run's hash.
+        budget: Token budget of a new run's batches.
+
+    Attributes:
+        answers: Request index -> response, of all that is known.
+        budget: Token budget that the run was last computed with.
+        resumed: Number of answers found at the start.
+    """
+
+    def __init__(self, path: Path, key: str, budget: int) -> None:
+        self.path = path
+        self.answers: dict[int, Response] = {}
+        self.budget = budget
+        self._good_bytes = 0
+        self._file: IO[bytes] | None = None
+        known = self._read(key)
+        self.resumed = len(self.answers)
+        try:
+            self._file = path.open("r+b" if known else "wb")
+            self._file.truncate(self._good_bytes)
+            self._file.seek(self._good_bytes)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the journal {path}: {error.strerror}", hint="choose another place with -o"
+            ) from error
+        if not known:
+            self._append({"schema": SCHEMA, "key": key})
+
+    def _read(self, key: str) -> bool:
+        """Reads a journal of this very run; a torn last line is dropped, another run's journal ignored."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return False
+        lines = content.split(b"\n")[:-1]  # what follows the last line break was torn off
+        try:
+            header = json.loads(lines[0]) if lines else {}
+        except ValueError:
+            return False
+        if not isinstance(header, dict) or (header.get("schema"), header.get("key")) != (SCHEMA, key):
+            return False
+        self._good_bytes = len(lines[0]) + 1
+        for line in lines[1:]:
+            try:
+                record = json.loads(line)
+                answers = {int(index): _response(values) for index, *values in record["answers"]}
+                budget = int(record["budget"])
+            except (ValueError, KeyError, TypeError):
+                break  # a damaged line ends what can be trusted; the rest is computed again
+            self.answers.update(answers)
+            self.budget = budget
+            self._good_bytes += len(line) + 1
+        return True
+
+    def add(self, answers: Iterable[tuple[int, Response]], budget: int) -> None:
+        """Writes answers and syncs them to the disk."""
+        new = list(answers)
+        self.answers.update(new)
+        self.budget = budget
+        self._append({"budget": budget, "answers": [[index, *_values(response)] for index, response in new]})
+
+    def _append(self, record: dict[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the journal is closed")
+        try:
+            self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"cannot write the journal {self.path}: {error.strerror}",
+                hint="make room; the same command then continues from the last complete batch",
+            ) from error
+
+    def close(self, *, remove: bool = False) -> None:
+        """Closes the file; `remove` deletes it, once the result is written."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        if remove:
+            self.path.unlink(missing_ok=True)
+
+
+def _values(response: Response) -> list[Any]:
+    return [
+        response.log_probability,
+        int(response.greedy),
+        list(response.token_log_probabilities),
+        response.context_tokens,
+        response.truncated,
+    ]
+
+
+def _response(values: Sequence[Any]) -> Response:
+    total, greedy, tokens, context_tokens, truncated = values
+    return Response(float(total), bool(greedy), tuple(float(t) for t in tokens), int(context_tokens), int(truncated))

@@ -1,0 +1,104 @@
+"""The log beside the result file: `base.samples.parquet`, a row a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.files import atomic_writer
+
+if TYPE_CHECKING:
+    import pyarrow
+
+ROWS_AT_A_TIME = 4096
+"""Rows held in memory: with prompts of 10 kB this is 40 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One request and its answer.
+
+    Attributes:
+        task: Name of the task.
+        id: The sample's id, as in the result file.
+        index: Position of the document in its dataset.
+        request: Position of the request in its document (the choice's index).
+        kind: `score` or `roll`.
+        prompt: What the model was given.
+        continuation: What was scored.
+        context_tokens: Tokens before the first scored one.
+        tokens: Scored tokens.
+        log_probability: Sum over the scored tokens, nats.
+        token_log_probabilities: One a scored token, nats.
+        greedy: Whether each scored token was the most probable one.
+        truncated: Tokens cut off the left of the context.
+        target: The right answer; empty where there is none.
+        answer: The model's answer (the choice it picked); None where there is none.
+    """
+
+    task: str
+    id: str
+    index: int
+    request: int
+    kind: str
+    prompt: str
+    continuation: str
+    context_tokens: int
+    tokens: int
+    log_probability: float
+    token_log_probabilities: list[float]
+    greedy: bool
+    truncated: int
+    target: str
+    answer: str | None
+
+
+def write_samples(path: Path, rows: Iterable[SampleRow]) -> None:
+    """Writes the log as Parquet, zstd-compressed, whole or not at all; rows may be more than memory holds.
+
+    The bytes depend on the rows and the version of pyarrow alone.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    from pyarrow import Table, parquet
+
+    schema = _schema()
+    names = [field.name for field in fields(SampleRow)]
+    with (
+        atomic_writer(path) as stream,
+        parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
+    ):
+        for chunk in _chunks(rows):
+            columns = {name: [_storable(getattr(row, name)) for row in chunk] for name in names}
+            writer.write_table(Table.from_pydict(columns, schema=schema))
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow
+
+    types = {
+        "str": pyarrow.string(),
+        "str | None": pyarrow.string(),
+        "int": pyarrow.int64(),
+        "float": pyarrow.float64(),
+        "bool": pyarrow.bool_(),
+        "list[float]": pyarrow.list_(pyarrow.float64()),
+    }
+    return pyarrow.schema([pyarrow.field(field.name, types[str(field.type)]) for field in fields(SampleRow)])
+
+
+def _chunks(rows: Iterable[SampleRow]) -> Iterator[list[SampleRow]]:
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, ROWS_AT_A_TIME)):
+        yield chunk
+
+
+def _storable(value: Any) -> Any:
+    """Text that UTF-8 cannot hold (half of a surrogate pair, from a broken dataset) with an escape in its place."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

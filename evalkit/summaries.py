@@ -1,0 +1,144 @@
+"""From the samples of a task to one number with its uncertainty."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from evalkit.errors import DataError, EvaluationError, NonFiniteError
+from evalkit.results import MetricValue, Sample
+from evalkit.stats.clusters import cluster_robust
+from evalkit.stats.intervals import Interval, standard_error, student_t, wilson
+from evalkit.stats.ratio import ratio_of_sums
+
+UNSCORED = frozenset({"errored", "skipped"})
+"""Outcomes of samples without a value: they are counted apart, never as 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A monotone function of a rate, and its derivative (for the delta method)."""
+
+    apply: Callable[[float], float]
+    slope: Callable[[float], float]
+
+
+def mean_value(
+    name: str,
+    samples: Sequence[Sample],
+    *,
+    higher_is_better: bool,
+    binary: bool,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    chance: float | None = None,
+) -> MetricValue:
+    """The mean of a metric over samples; the interval is chosen as `evalkit.metrics.estimate` says.
+
+    Args:
+        name: Metric, as in `Sample.metrics`.
+        samples: All samples of the task; those not scored are left out.
+        higher_is_better: Direction, passed on.
+        binary: Every value is 0 or 1.
+        bounds: Range that a value can have; the interval is cut there.
+        chance: Value when guessing, passed on.
+
+    Raises:
+        EvaluationError: No sample has the metric, or one lacks it though it was scored.
+        NonFiniteError: A value is NaN or infinite.
+    """
+    scored = _scored(name, samples)
+    values = [_finite(name, sample, sample.metrics[name]) for sample in scored]
+    mean = math.fsum(values) / len(values)
+    clusters = cluster_names(scored)
+    stderr: float | None
+    interval: Interval | None
+    if clusters is not None:
+        stderr, interval = cluster_robust(values, clusters)
+        if binary and mean in (0.0, 1.0):
+            # no spread to see: let each cluster count as one item, the least that it can be worth
+            count = len(set(clusters))
+            interval = wilson(mean * count, count)
+    else:
+        stderr = standard_error(values)
+        interval = wilson(math.fsum(values), len(values)) if binary else student_t(values)
+    if interval is not None:
+        interval = interval.clipped(*bounds)
+    return MetricValue(mean, stderr, _limits(interval), higher_is_better, chance)
+
+
+def ratio_value(
+    name: str,
+    samples: Sequence[Sample],
+    numerator: str,
+    denominator: str | None,
+    transform: Transform,
+    *,
+    higher_is_better: bool,
+) -> MetricValue:
+    """transform(Σ numerator / Σ denominator) over the samples' fields.
+
+    The interval is that of the ratio, transformed: for a perplexity it is symmetric on the logarithm's scale.
+
+    Args:
+        name: Metric, for messages and to tell which samples were scored.
+        samples: All samples of the task; those not scored are left out.
+        numerator: Field that is summed above.
+        denominator: Field that is summed below; None counts samples.
+        transform: Applied to the ratio.
+        higher_is_better: Direction, passed on.
+
+    Raises:
+        EvaluationError: No sample has the metric, one lacks it though it was scored, or the denominators are all 0.
+        NonFiniteError: A field is NaN or infinite.
+    """
+    scored = _scored(name, samples)
+    above = [_finite(numerator, sample, sample.fields[numerator]) for sample in scored]
+    below = [1.0 if denominator is None else float(sample.fields[denominator]) for sample in scored]
+    if math.fsum(below) <= 0:
+        raise DataError(f"the texts hold no {denominator}, so there is no {name}", hint="check the task's data")
+    rate = ratio_of_sums(above, below, cluster_names(scored))
+    stderr = None if rate.stderr is None else abs(transform.slope(rate.value)) * rate.stderr
+    if stderr is not None and not math.isfinite(stderr):
+        stderr = None  # the perplexity itself is at the end of what a float can hold
+    limits = None
+    if rate.interval is not None:
+        ends = sorted((transform.apply(rate.interval.low), transform.apply(rate.interval.high)))
+        limits = (ends[0], ends[1])
+    return MetricValue(transform.apply(rate.value), stderr, limits, higher_is_better, None)
+
+
+def cluster_names(samples: Sequence[Sample]) -> list[Hashable] | None:
+    """The samples' clusters, one each (of its own where it has none); None where no two samples share one."""
+    named = [sample.cluster for sample in samples if sample.cluster is not None]
+    if len(set(named)) == len(named):
+        return None
+    return [position if sample.cluster is None else sample.cluster for position, sample in enumerate(samples)]
+
+
+def _scored(name: str, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples that have the metric; one may lack it only because scoring it failed and is recorded so."""
+    scored = []
+    for sample in samples:
+        if name in sample.metrics:
+            scored.append(sample)
+        elif sample.outcome not in UNSCORED:
+            raise EvaluationError(
+                f"sample {sample.id} (document {sample.index}) has outcome {sample.outcome}, but no value for {name}",
+                hint="the task's metrics must give every document a value",
+            )
+    if not scored:
+        raise EvaluationError(f"no document has a value for {name}", hint="see the errors of the single documents")
+    return scored
+
+
+def _finite(name: str, sample: Sample, value: float) -> float:
+    if not math.isfinite(value):
+        raise NonFiniteError(
+            f"{name} of sample {sample.id} (document {sample.index}) is {value}", hint="try --dtype float32"
+        )
+    return float(value)
+
+
+def _limits(interval: Interval | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval.low, interval.high)

@@ -1,0 +1,115 @@
+"""Reads tasks from a user's Python or YAML file, and from modules."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+from evalkit.errors import EvalkitError, TaskDefinitionError
+from evalkit.task import Group, Registered, Task
+
+FILE_ENDINGS = (".py", ".yaml", ".yml")
+"""Names that end so are task files."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+def load_file(path: Path) -> list[Registered]:
+    """Reads every task and group that a Python or YAML file defines.
+
+    In a Python file these are the module-level `Task`s, `Group`s, and lists or tuples of them. Relative paths of a
+    task's data are taken from the folder of its file.
+
+    Raises:
+        TaskDefinitionError: The file is missing, broken (the message names file and line), or defines no task.
+    """
+    if not path.is_file():
+        raise TaskDefinitionError(f"the task file {path} does not exist", hint="check the path")
+    if path.suffix.lower() == ".py":
+        entries = list(module_tasks(_import(path)))
+    else:
+        from evalkit.yaml_task import load_yaml
+
+        entries = load_yaml(path)
+    if not entries:
+        raise TaskDefinitionError(
+            f"{path} defines no task", hint="assign a Task to a name at module level: `quiz = Task(name=...)`"
+        )
+    for entry in entries:
+        check_name(entry.name, path)
+        check_metrics(entry, path)
+    return [_rebased(entry, path.resolve().parent) for entry in entries]
+
+
+def module_tasks(module: ModuleType) -> Iterator[Registered]:
+    """The tasks and groups among a module's values and in its lists and tuples, each once, in order of definition."""
+    seen: set[int] = set()
+    for value in vars(module).values():
+        for entry in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(entry, Task | Group) and id(entry) not in seen:
+                seen.add(id(entry))
+                yield entry
+
+
+def check_name(name: str, path: Path) -> None:
+    """Refuses names that cannot be typed or would not make a file name."""
+    if not _NAME.fullmatch(name):
+        raise TaskDefinitionError(
+            f"{path} names a task {name!r}", hint="use letters, digits, `_`, `-` and `.`, a letter or digit first"
+        )
+
+
+def check_metrics(entry: Registered, path: Path) -> None:
+    """Refuses metrics that do not exist, before any data is read."""
+    from evalkit.metrics import metric
+
+    if isinstance(entry, Task):
+        if not entry.metrics:
+            raise TaskDefinitionError(f"{path}: task {entry.name} has no metric", hint='name one: metrics=("acc",)')
+        names = entry.metrics
+    else:
+        names = (entry.metrics,) if isinstance(entry.metrics, str) else tuple(entry.metrics.values())
+    for name in names:
+        try:
+            metric(name)
+        except TaskDefinitionError as error:
+            raise TaskDefinitionError(f"{path}: {entry.name}: {error.message}", hint=error.hint) from error
+
+
+def _import(path: Path) -> ModuleType:
+    """Runs a Python file as a module of its own name, so that equal file names in two folders do not meet."""
+    place = path.resolve()
+    name = f"evalkit_task_file_{hashlib.sha256(str(place).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pickling and dataclasses look a module up by its name
+    try:
+        spec.loader.exec_module(module)
+    except EvalkitError:
+        raise
+    except SyntaxError as error:
+        raise TaskDefinitionError(
+            f"{error.filename or path}, line {error.lineno}: {error.msg}", hint="correct the file's Python syntax"
+        ) from error
+    except (Exception, SystemExit) as error:  # the file is the user's: whatever it raises is told with its line
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(place)]
+        where = f"{path}, line {lines[-1]}" if lines else str(path)
+        raise TaskDefinitionError(
+            f"{where}: {type(error).__name__}: {error}", hint="the file must run by itself, like any Python module"
+        ) from error
+    return module
+
+
+def _rebased(entry: Registered, folder: Path) -> Registered:
+    if not isinstance(entry, Task) or Path(entry.data.base).is_absolute():
+        return entry
+    return replace(entry, data=replace(entry.data, base=str(folder / entry.data.base)))

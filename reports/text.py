@@ -1,0 +1,22 @@
+"""Text that came from a model, a dataset or a file name, made safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that act instead of showing: controls, invisible formats (which can reorder a line), halves of
+surrogate pairs, line and paragraph separators."""
+
+
+def visible(text: str) -> str:
+    r"""The text with everything that would steer a terminal or hide in a page shown as an escape: `\x1b`, `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escape(character) if unicodedata.category(character) in _HIDDEN else character for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

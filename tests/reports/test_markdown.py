@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from evalkit.reports.markdown import escape, markdown
+
+from tests.result_examples import group, run, task_result, text_result
+
+
+def test_table() -> None:
+    pair = {"arc_easy": task_result([1, 0, 1, 1] * 300), "arc_challenge": task_result([0, 0, 0, 1] * 50)}
+    text = markdown(run({**pair, "wikitext": text_result([-3.1, -2.9])}, {"arc": group("arc", pair)}, limit=10))
+    lines = text.splitlines()
+    assert lines[2] == "| task | version | shots | n | metric | value | 95 % interval | chance |"
+    assert lines[3] == "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |"
+    assert lines[5] == r"| &emsp;arc\_easy | 1 | 0 | 1,200 | acc | 75.0% | 72.5–77.4 | 25.0% |"
+    assert lines[4].startswith("| **arc** |  | 0 | 1,400 | acc | 50.0% |")
+    assert lines[-1] == "- not the default: limit 10"
+    assert {line.count("|") for line in lines[2:9]} == {9}
+
+
+def test_hostile_names_stay_in_their_cell() -> None:
+    hostile = run({"a|b\n<script>*x*`": task_result([1, 0])})
+    line = markdown(replace(hostile, model=replace(hostile.model, name="<img>"))).splitlines()[4]
+    assert line.startswith(r"| a\|b\\n\<script\>\*x\*\` |")
+    assert escape("[a](b)") == r"\[a\]\(b\)"
