@@ -105,8 +105,10 @@ def _leaves(
             )
         if isinstance(result, TaskResult):
             shares.append([_Leaf(name, wanted, 1.0)])
-        else:
+        elif name in groups:
             shares.append(_leaves(groups[name], result.tasks, lookup, groups))
+        else:
+            raise ValueError(f"{name} is a group: give its description in `groups`, or use `aggregate`")
     if group.weighting == "tasks":
         return [_Leaf(leaf.task, leaf.metric, leaf.weight / len(shares)) for share in shares for leaf in share]
     flat = [leaf for share in shares for leaf in share]

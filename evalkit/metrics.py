@@ -50,7 +50,8 @@ class Metric:
         binary: Each document's value is 0 or 1.
         documents: Types of document it applies to.
         value: Document and its responses, in the order of `document.candidates()` (one for `Text`) -> its value.
-        chance: Document -> expected value when guessing; None where guessing has no meaning.
+        chance: Document -> expected value when guessing; None where guessing has no meaning, for the metric or for the
+            document (a `Cloze` has no choices).
         ratio: For a rate, how it is summed up; None for a plain mean.
         lm_eval: lm-eval's name of it; empty where it has none.
         bounds: Range that the metric can have.
@@ -61,7 +62,7 @@ class Metric:
     binary: bool
     documents: tuple[type, ...]
     value: Callable[[Document, Sequence[Response]], float]
-    chance: Callable[[Document], float] | None
+    chance: Callable[[Document], float | None] | None
     ratio: Ratio | None
     lm_eval: str
     bounds: tuple[float, float]
@@ -248,9 +249,10 @@ def _guessing(golds: int, choices: int) -> float:
     return golds / choices
 
 
-def _document_chance(document: Document) -> float:
-    choice = _choice(document, "acc")
-    return _guessing(len(set(choice.golds)), len(choice.choices))
+def _document_chance(document: Document) -> float | None:
+    if not isinstance(document, MultipleChoice | ContextChoice):
+        return None
+    return _guessing(len(set(document.golds)), len(document.choices))
 
 
 def _chance(samples: Sequence[Sample]) -> float | None:

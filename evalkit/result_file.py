@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -170,17 +170,17 @@ def _sorted(value: Any) -> Any:
 def _layout(value: Any, depth: int) -> Iterator[bytes]:
     """JSON with a key a line where a person reads, and one line a sample where `diff` does."""
     is_list = isinstance(value, list)
-    items = [("", item) for item in value] if is_list else [(_dump(key) + ": ", value[key]) for key in value]
-    opening, closing = ("[", "]") if is_list else ("{", "}")
-    indent = "  " * depth
-    yield opening.encode()
+    items = [(b"", item) for item in value] if is_list else [(_dump(key) + b": ", value[key]) for key in value]
+    opening, closing = (b"[", b"]") if is_list else (b"{", b"}")
+    line = b"\n" + b"  " * depth
+    yield opening
     for position, (label, item) in enumerate(items):
-        yield f"{',' if position else ''}\n{indent}  {label}".encode()
+        yield (b"," if position else b"") + line + b"  " + label
         if _spreads(item, depth + 1, within_list=is_list):
             yield from _layout(item, depth + 1)
         else:
-            yield _dump(item).encode()
-    yield f"\n{indent}{closing}".encode()
+            yield _dump(item)
+    yield line + closing
 
 
 def _spreads(value: Any, depth: int, *, within_list: bool) -> bool:
@@ -190,11 +190,11 @@ def _spreads(value: Any, depth: int, *, within_list: bool) -> bool:
     return holds_objects or (isinstance(value, dict) and depth < 3)
 
 
-def _dump(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return json.dumps(value, allow_nan=False)  # half of a surrogate pair has no UTF-8 form
-    return text
+def _dump(value: Any) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False).encode()  # half of a surrogate pair has no UTF-8 form
 
 
 # --- from JSON
@@ -269,7 +269,7 @@ def _sample(node: Node, metrics: Mapping[str, MetricValue]) -> Sample:
 
 def _group(node: Node) -> GroupResult:
     metrics = node["metrics"].items()
-    weightings = _each(metrics, lambda value: value["weighting"].text())
+    weightings = {value["weighting"].text() for _, value in metrics}
     if len(weightings) != 1:
         raise node["metrics"].error("has no weighting, or several")
     return GroupResult(
@@ -277,7 +277,3 @@ def _group(node: Node) -> GroupResult:
         metrics={name: _metric_value(value) for name, value in metrics},
         weighting=weightings.pop(),
     )
-
-
-def _each(items: list[tuple[str, Node]], read: Callable[[Node], str]) -> set[str]:
-    return {read(value) for _, value in items}

@@ -18,7 +18,8 @@ from evalkit.task import Group, Registered, Task
 FILE_ENDINGS = (".py", ".yaml", ".yml")
 """Names that end so are task files."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What tasks and groups may be called."""
 
 
 def load_file(path: Path) -> list[Registered]:
@@ -60,7 +61,7 @@ def module_tasks(module: ModuleType) -> Iterator[Registered]:
 
 def check_name(name: str, path: Path) -> None:
     """Refuses names that cannot be typed or would not make a file name."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise TaskDefinitionError(
             f"{path} names a task {name!r}", hint="use letters, digits, `_`, `-` and `.`, a letter or digit first"
         )

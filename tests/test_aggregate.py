@@ -118,3 +118,24 @@ def test_refusals() -> None:
     mixed = Group(name="g", members=("a", "b"), metrics={"a": "acc", "b": "word_perplexity"})
     with pytest.raises(UsageError, match="better when higher, some when lower"):
         aggregate_group(mixed, {"a": SMALL, "b": text})
+
+
+def test_a_nested_group_without_description_is_a_defect_of_the_caller() -> None:
+    inner = aggregate_group(Group(name="ab", members=("a", "b")), {"a": SMALL, "b": LARGE})
+    with pytest.raises(ValueError, match="ab is a group"):
+        aggregate_group(Group(name="all", members=("ab",)), {"ab": inner})
+
+
+def test_the_built_in_mmlu() -> None:
+    """57 subjects in four categories, weighted by documents: the mean over all documents."""
+    from evalkit.registry import select
+
+    selection = select("mmlu")
+    tasks = {name: task_result([i % 3 == 0 for i in range(2 + k)]) for k, name in enumerate(selection.tasks)}
+    got = aggregate(selection.groups, tasks)["mmlu"].metrics["acc"]
+    values = [sample.metrics["acc"] for result in tasks.values() for sample in result.samples]
+    assert len(tasks) == 57
+    assert got.value == pytest.approx(sum(values) / len(values))
+    assert got.ci95 is not None
+    pooled = wilson(sum(values), len(values))
+    assert got.ci95 == pytest.approx((pooled.low, pooled.high), abs=0.004)

@@ -63,7 +63,7 @@ def test_choices_equal_lm_eval(lm_eval_task: Any) -> None:
         # whole numbers give ties, which must go to the first
         responses = answers(*(-rng.integers(1, 6, len(choices))).tolist())
         gold = int(rng.integers(len(choices)))
-        documents = [
+        documents: list[MultipleChoice | ContextChoice] = [
             MultipleChoice("q", choices, gold),
             MultipleChoice("q", choices, [gold, 0]),
             ContextChoice(choices, "the end", gold),
@@ -252,12 +252,9 @@ def test_a_missing_value_is_an_error() -> None:
 def test_nan_never_enters() -> None:
     with pytest.raises(NonFiniteError, match=r"mc2 of sample 0000000000000000 \(document 0\) is nan"):
         estimate(metric("mc2"), [sample(0, math.nan, "mc2")])
+    examples: list[Document] = [Text("a b"), Cloze("a", "b"), MultipleChoice("q", ["a"], 0)]
     for name in METRICS:
-        document: Document = {
-            Text: Text("a b"),
-            Cloze: Cloze("a", "b"),
-            MultipleChoice: MultipleChoice("q", ["a"], 0),
-        }[metric(name).documents[0]]
+        document = next(example for example in examples if type(example) in metric(name).documents)
         with pytest.raises(NonFiniteError):
             value(name, document, answers(math.nan))
 
@@ -292,6 +289,7 @@ def test_chance_of_documents_and_of_samples_agree() -> None:
     chance = metric("mc2").chance
     assert chance is not None
     assert chance(document) == 0.4
+    assert chance(Cloze("a", "b")) is None
     seen = Sample("i", 0, None, "scored", {"mc2": 0.5}, observe(document, answers(-1, -2, -3, -4, -5)))
     assert estimate(metric("mc2"), [seen]).chance == 0.4
 

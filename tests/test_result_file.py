@@ -198,9 +198,3 @@ def test_a_byte_order_mark_is_no_error(saved: Path) -> None:
 def test_a_directory_is_no_place_for_a_result(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         RUN.save(tmp_path)
-
-
-def test_leaves_go_through_groups() -> None:
-    inner, outer = group("arc", {"arc_easy": TASKS["arc_easy"]}), group("all", {"arc_easy": TASKS["arc_easy"]})
-    nested = run(TASKS, {"arc": inner, "all": replace(outer, tasks=("arc", "arc_easy", "wikitext"))})
-    assert nested.leaves("all") == ("arc_easy", "wikitext")

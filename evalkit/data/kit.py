@@ -13,6 +13,7 @@ import json
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -104,7 +105,7 @@ def unpack(archive: Path, target: Path, *, replace: bool = False) -> tuple[Packe
         datasets = _extract(archive, scratch)
         for dataset in datasets:
             _install(scratch / dataset.id, target / dataset.id, dataset.id, replace)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"the archive {archive} is damaged: {error}", hint=_REFUSED) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

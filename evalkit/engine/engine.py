@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from collections.abc import Sequence as Sequences
 from typing import TYPE_CHECKING
@@ -82,7 +83,7 @@ class Engine:
                 self._shrink(error, sequences, batch)
                 batches = self._plan(sequences, [i for i in range(len(sequences)) if i not in finished])
                 continue
-            self._check_finite(scores)
+            self._check_finite(sequences, scores)
             finished.update(batch.indices)
             self.tokens_computed += scores.tokens
             yield scores
@@ -106,23 +107,37 @@ class Engine:
         if not is_out_of_memory(error):
             raise error
         longest = max(len(sequences[index].inputs) for index in batch.indices)
-        if len(batch.indices) == 1 or self.token_budget <= BUDGETS[0] // 2:
+        if len(batch.indices) == 1:
             raise EvaluationError(
                 f"the device ran out of memory on a single sequence of {longest} tokens",
                 hint="use a smaller --max-length, --dtype bfloat16, or a device with more memory",
             ) from error
-        self.token_budget //= 2
+        self.token_budget = max(1, self.token_budget // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning("out of memory: the token budget is now %d tokens a batch", self.token_budget)
 
-    def _check_finite(self, scores: BatchScores) -> None:
+    def _check_finite(self, sequences: Sequences[Sequence], scores: BatchScores) -> None:
         if np.isfinite(scores.log_probabilities).all():
             return
-        for index, values, _ in each_sequence(scores):
-            bad = np.flatnonzero(~np.isfinite(values))
-            if len(bad):
-                raise NonFiniteSequenceError(index, int(bad[0]))
+        # a NaN reaches its neighbours through masked attention (0 x NaN): alone and cut short, the culprit shows itself
+        suspects = [index for index, values, _ in each_sequence(scores) if not np.isfinite(values).all()]
+        for suspect in suspects:
+            sequence = sequences[suspect]
+            if not self._is_finite(sequence):
+                lengths = range(1, len(sequence.targets) + 1)
+                good = bisect_left(lengths, True, key=lambda kept: not self._is_finite(_cut(sequence, kept)))
+                raise NonFiniteSequenceError(suspect, good)
+        raise NonFiniteSequenceError(suspects[0], 0)
+
+    def _is_finite(self, sequence: Sequence) -> bool:
+        (batch,) = self.path.plan([sequence], plan.depth_first([sequence]), self.token_budget)
+        return bool(np.isfinite(self.path.compute([sequence], batch).log_probabilities).all())
+
+
+def _cut(sequence: Sequence, targets: int) -> Sequence:
+    """The sequence with its first so many targets only."""
+    return Sequence(sequence.inputs[: sequence.first_scored + targets], sequence.targets[:targets])
 
 
 class NonFiniteSequenceError(NonFiniteError):

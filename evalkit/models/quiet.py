@@ -1,10 +1,10 @@
-"""Keeps loading quiet: what libraries would print goes to evalkit's log instead."""
+"""Keeps libraries quiet: what they would print goes to evalkit's log instead."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 logger = logging.getLogger("evalkit.models")
@@ -20,37 +20,45 @@ class _Forward(logging.Handler):
 
 
 @contextmanager
-def quiet_libraries() -> Iterator[list[str]]:
-    """Sends the libraries' log records and Python warnings to the logger `evalkit.models`, and hides progress bars.
+def forward_logs(libraries: Sequence[str]) -> Iterator[list[str]]:
+    """Sends libraries' log records, and Python warnings, to the logger `evalkit.models` at level INFO.
+
+    Args:
+        libraries: Names of their loggers.
 
     Yields:
-        The texts of the Python warnings seen so far: some of them mean that the model is not what it seems.
+        A list that holds the texts of the Python warnings once the block is done: some of them mean that the model is
+        not what it seems.
     """
-    from transformers.utils import logging as transformers_logging
-
     messages: list[str] = []
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
     forward = _Forward()
     restored = []
-    for name in _LIBRARIES:
+    for name in libraries:
         library = logging.getLogger(name)
         restored.append((library, library.handlers[:], library.propagate))
         library.handlers, library.propagate = [forward], False
     try:
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
-            # the caller reads `seen` through `messages` once its block is done
             yield messages
-            _take(seen, messages)
+        for warning in seen:
+            messages.append(str(warning.message))
+            logger.info("%s: %s", warning.category.__name__, warning.message)
     finally:
         for library, handlers, propagate in restored:
             library.handlers, library.propagate = handlers, propagate
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[list[str]]:
+    """As `forward_logs` for the libraries that load models, their progress bars hidden."""
+    from transformers.utils import logging as transformers_logging
+
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with forward_logs(_LIBRARIES) as messages:
+            yield messages
+    finally:
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def _take(seen: list[warnings.WarningMessage], messages: list[str]) -> None:
-    for warning in seen:
-        messages.append(str(warning.message))
-        logger.info("%s: %s", warning.category.__name__, warning.message)

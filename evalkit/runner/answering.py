@@ -18,55 +18,47 @@ from evalkit.runner.progress import Progress, Status
 from evalkit.runner.task_run import TaskRun, with_fields
 
 
-def answer_all(
-    asked: Sequence[Asked], prepared: Prepared, backend: Backend, output: Path | None, progress: Progress
-) -> tuple[Mapping[int, Response], Journal | None]:
-    """Answers every request, journalling as it goes; what the journal already holds is not asked again.
-
-    Returns:
-        Request -> response, and the journal, still open, when there is an output to keep it beside.
-
-    Raises:
-        InterruptedRunError: The user stopped the run; the journal stays.
-        NonFiniteError: Names task, document and token.
-    """
-    tracker = _Tracker(asked, progress, backend)
-    journal = _open_journal(prepared, backend, output)
-    answers: dict[int, Response] = {}
-    if journal is not None:
-        answers = journal.answers
-        if journal.resumed:
-            progress.note(f"continuing: {journal.resumed} of {len(prepared.requests)} requests are already answered")
-            tracker.add(dict(answers))
-    try:
-        for new in backend.compute(prepared, frozenset(answers)):
-            if journal is not None:
-                journal.add(new, backend.budget)
-            else:
-                answers.update(new)
-            tracker.add(dict(new))
-    except KeyboardInterrupt:
-        if journal is not None:
-            journal.close()
-        count = f"{len(answers)} of {len(prepared.requests)} requests"
-        raise InterruptedRunError(
-            f"interrupted after {count}" + (", which are kept" if journal else ""),
-            hint="the same command continues where this one stopped" if journal else None,
-        ) from None
-    except NonFiniteError as error:
-        raise _name_non_finite(error, asked) from error
-    return answers, journal
-
-
-def _open_journal(prepared: Prepared, backend: Backend, output: Path | None) -> Journal | None:
-    if output is None:
-        return None
+def open_journal(prepared: Prepared, backend: Backend, output: Path | None) -> Journal:
+    """The journal of this very run, with the answers it holds; a run without output keeps them in memory."""
     # the size of batches may shrink when memory runs out; it is recorded with each batch and not part of what is asked
     settings = {key: value for key, value in backend.settings().items() if key not in {"batch_tokens", "self_check"}}
     identity = {"model": asdict(backend.info), "backend": settings, "version": __version__}
-    journal = Journal(journal_path(output), run_key(identity, prepared.requests), backend.budget)
+    path = None if output is None else journal_path(output)
+    journal = Journal(path, run_key(identity, prepared.requests), backend.budget)
     backend.budget = journal.budget
     return journal
+
+
+def answer_all(
+    asked: Sequence[Asked], prepared: Prepared, backend: Backend, journal: Journal, progress: Progress
+) -> Mapping[int, Response]:
+    """Answers every request, journalling as it goes; what the journal already holds is not asked again.
+
+    Returns:
+        Request -> response.
+
+    Raises:
+        InterruptedRunError: The user stopped the run; the journal's file stays.
+        NonFiniteError: Names task, document and token.
+    """
+    tracker = _Tracker(asked, progress, backend)
+    total = len(prepared.requests)
+    if journal.resumed:
+        progress.note(f"continuing: {journal.resumed} of {total} requests are already answered")
+        tracker.add(dict(journal.answers))
+    try:
+        for new in backend.compute(prepared, frozenset(journal.answers)):
+            journal.add(new, backend.budget)
+            tracker.add(dict(new))
+    except KeyboardInterrupt:
+        kept = journal.path is not None
+        raise InterruptedRunError(
+            f"interrupted after {len(journal.answers)} of {total} requests" + (", which are kept" if kept else ""),
+            hint="the same command continues where this one stopped" if kept else None,
+        ) from None
+    except NonFiniteError as error:
+        raise _name_non_finite(error, asked) from error
+    return journal.answers
 
 
 def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFiniteError:

@@ -13,7 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
 from evalkit.results import Run, check_writable, write_samples
-from evalkit.runner.answering import answer_all
+from evalkit.runner.answering import answer_all, open_journal
 from evalkit.runner.asking import ask
 from evalkit.runner.assemble import assemble, sample_rows
 from evalkit.runner.progress import Progress, Silent
@@ -79,16 +79,16 @@ def evaluate(
         progress.stage("tokenising prompts")
         with watch.stage("tokens"):
             asked, prepared, skipped = ask(runs, backend, settings, progress)
-        progress.stage("scoring")
-        with watch.stage("scoring"):
-            answers, journal = answer_all(asked, prepared, backend, output, progress)
-        with watch.stage("scores"):
-            run = assemble(selection, runs, asked, skipped, answers, backend, settings, watch.seconds)
-        if output is not None:
-            write_samples(samples_path(output), sample_rows(asked, answers))
-            run.save(output)
-        if journal is not None:
-            journal.close(remove=True)
+        with open_journal(prepared, backend, output) as journal:
+            progress.stage("scoring")
+            with watch.stage("scoring"):
+                answers = answer_all(asked, prepared, backend, journal, progress)
+            with watch.stage("scores"):
+                run = assemble(selection, runs, asked, skipped, answers, backend, settings, watch.seconds)
+            if output is not None:
+                write_samples(samples_path(output), sample_rows(asked, answers))
+                run.save(output)
+            journal.remove()
         return run
     finally:
         progress.finish()

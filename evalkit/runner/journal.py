@@ -38,7 +38,7 @@ class Journal:
     """Answers of one run, appended as they come.
 
     Args:
-        path: The journal's file.
+        path: The journal's file; None keeps answers in memory only.
         key: The run's hash.
         budget: Token budget of a new run's batches.
 
@@ -48,14 +48,24 @@ class Journal:
         resumed: Number of answers found at the start.
     """
 
-    def __init__(self, path: Path, key: str, budget: int) -> None:
+    def __init__(self, path: Path | None, key: str, budget: int) -> None:
         self.path = path
         self.answers: dict[int, Response] = {}
         self.budget = budget
         self._good_bytes = 0
         self._file: IO[bytes] | None = None
-        known = self._read(key)
+        if path is not None:
+            self._open(path, key)
         self.resumed = len(self.answers)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, path: Path, key: str) -> None:
+        known = self._read(path, key)
         try:
             self._file = path.open("r+b" if known else "wb")
             self._file.truncate(self._good_bytes)
@@ -67,10 +77,10 @@ class Journal:
         if not known:
             self._append({"schema": SCHEMA, "key": key})
 
-    def _read(self, key: str) -> bool:
+    def _read(self, path: Path, key: str) -> bool:
         """Reads a journal of this very run; a torn last line is dropped, another run's journal ignored."""
         try:
-            content = self.path.read_bytes()
+            content = path.read_bytes()
         except OSError:
             return False
         lines = content.split(b"\n")[:-1]  # what follows the last line break was torn off
@@ -102,7 +112,7 @@ class Journal:
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._file is None:
-            raise ValueError("the journal is closed")
+            return
         try:
             self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
@@ -113,12 +123,16 @@ class Journal:
                 hint="make room; the same command then continues from the last complete batch",
             ) from error
 
-    def close(self, *, remove: bool = False) -> None:
-        """Closes the file; `remove` deletes it, once the result is written."""
+    def close(self) -> None:
+        """Closes the file; what it holds stays for the next run."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        if remove:
+
+    def remove(self) -> None:
+        """Deletes the file, once the result is written."""
+        self.close()
+        if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 

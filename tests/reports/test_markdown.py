@@ -15,7 +15,7 @@ def test_table() -> None:
     assert lines[3] == "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: |"
     assert lines[5] == r"| &emsp;arc\_easy | 1 | 0 | 1,200 | acc | 75.0% | 72.5–77.4 | 25.0% |"
     assert lines[4].startswith("| **arc** |  | 0 | 1,400 | acc | 50.0% |")
-    assert lines[-1] == "- not the default: limit 10"
+    assert lines[-1] == "- not the default: limit: 10"
     assert {line.count("|") for line in lines[2:9]} == {9}
 
 

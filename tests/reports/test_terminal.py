@@ -4,6 +4,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evalkit.reports.terminal import render
@@ -27,14 +28,13 @@ def example() -> Run:
     return run(tasks, {"arc": group("arc", pair), "mmlu": group("mmlu", subjects, "items")})
 
 
-def printed(shown: Run, width: int, *, encoding: str = "utf-8", expand: bool = False, **options: bool) -> str:
-    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
-    console = Console(file=stream, width=width, **options)  # type: ignore[arg-type]
+def printed(shown: Run, width: int, *, encoding: str = "utf-8", expand: bool = False, **options: Any) -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    console = Console(file=stream, width=width, **options)
     render(shown, console, [Path("runs/base.json"), Path("runs/base.samples.parquet")], expand=expand)
     stream.flush()
-    content = stream.buffer.getvalue()  # type: ignore[attr-defined]
-    assert isinstance(content, bytes)
-    return content.decode(encoding)
+    return raw.getvalue().decode(encoding)
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
@@ -53,7 +53,8 @@ def test_the_table_at_80_columns() -> None:
     assert by_name["arc_easy"] == ["1", "0", "1,200", "acc", "75.0%", "72.5–77.4", "25.0%"]
     assert by_name["arc"][:4] == ["0", "1,400", "acc", "50.0%"]
     assert by_name["mmlu"][:6] == ["(9", "tasks)", "0", "36", "acc", "36.1%"]
-    assert by_name["wikitext"] == ["2", "0", "3", "word_perplexity", "↓", "83.93", "41.–171.1"]
+    # exp(3.1 · 100 / 70), and exp of the same ± t(2) · 0.2 / √3 · 100 / 70
+    assert by_name["wikitext"] == ["2", "0", "3", "word_perplexity", "↓", "83.81", "41.22–170.4"]
     assert text.index("arc ") < text.index("  arc_easy") < text.index("mmlu") < text.index("wikitext")
     assert lines[-2:] == [["runs/base.json"], ["runs/base.samples.parquet"]]
 
@@ -87,7 +88,7 @@ def test_no_control_characters_in_a_log() -> None:
 
 
 def test_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    coloured = printed(example(), 80, force_terminal=True, color_system="truecolor")  # type: ignore[arg-type]
+    coloured = printed(example(), 80, force_terminal=True, color_system="truecolor")
     monkeypatch.setenv("NO_COLOR", "1")
     plain = printed(example(), 80, force_terminal=True)
     assert "\x1b[36m" in coloured
@@ -112,10 +113,13 @@ def test_what_a_model_says_is_not_obeyed() -> None:
 
 
 def test_notes() -> None:
-    tasks = {"arc_easy": replace(task_result([1, 0]), outcomes={"right": 1, "wrong": 1, "errored": 3}, n=5)}
-    text = printed(run(tasks, limit=200, over_length="truncate"), 80)
-    assert "note: arc_easy: 3 errored of 5 documents" in text
-    assert "note: not the default: limit 200, over length truncate" in text
+    result = replace(task_result([1, 0]), outcomes={"right": 1, "wrong": 1, "errored": 3})
+    cut = replace(result.samples[0], fields={"truncated_tokens": 7})
+    tasks = {"arc_easy": replace(result, samples=(cut, result.samples[1]))}
+    text = printed(run(tasks, limit="200", over_length="truncate"), 80)
+    assert "note: arc_easy: 3 errored" in text
+    assert "note: arc_easy: 1 of 2 prompts cut on the left to fit the model's context" in text
+    assert "note: not the default: limit: 200, over length: truncate" in text
     assert "note" not in printed(run({"arc_easy": task_result([1, 0])}, over_length="error"), 80)
 
 

@@ -59,7 +59,7 @@ def test_score_of_equal_parts_is_wilson_of_all(successes: int) -> None:
 def test_score_of_large_parts_is_the_normal_interval() -> None:
     items, weights = np.array([4e6, 9e6, 2e6]), np.array([0.2, 0.5, 0.3])
     proportions = np.array([0.3, 0.8, 0.55])
-    got = stratified_score(items * proportions, items, weights)
+    got = stratified_score((items * proportions).tolist(), items.tolist(), weights.tolist())
     error = math.sqrt(float(np.sum(weights**2 * proportions * (1 - proportions) / items)))
     center = float(weights @ proportions)
     assert (got.low, got.high) == pytest.approx((center - 1.959964 * error, center + 1.959964 * error), abs=1e-6)

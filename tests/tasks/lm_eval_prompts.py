@@ -38,7 +38,7 @@ def lm_eval_task(name: str, splits: Splits, shots: int | None) -> Any:
     import datasets
 
     data = datasets.DatasetDict({split: datasets.Dataset.from_list(list(rows)) for split, rows in splits.items()})
-    with mock.patch("datasets.load_dataset", lambda *_, **__: data):
+    with mock.patch("datasets.load_dataset", return_value=data):
         task = manager().load([name])["tasks"][name]
     if shots is not None and task.get_config("num_fewshot") != 0:
         task.set_config(key="num_fewshot", value=shots)

@@ -1,4 +1,4 @@
-"""Every prompt and continuation is lm-eval's, byte for byte: real rows where they are beside the checkout, made-up ones else."""
+"""Every prompt and continuation is lm-eval's, byte for byte: on real rows where they are at hand, else on made-up ones."""
 
 import random
 from collections.abc import Sequence
@@ -42,8 +42,8 @@ REAL = [
     ("mmlu_high_school_us_history:5shot", 40),
     ("mmlu_us_foreign_policy:3shot", 40),
     ("arc_easy", 300),
-    ("arc_easy:5shot", 300),
-    ("arc_challenge:25shot", 300),
+    ("arc_easy:5shot", 150),
+    ("arc_challenge:25shot", 100),
     ("hellaswag", 300),
     ("hellaswag:10shot", 200),
     ("truthfulqa_mc1", None),
@@ -79,14 +79,14 @@ def test_every_mmlu_subject_asks_as_lm_eval(category: str) -> None:
 @pytest.mark.hub_data
 def test_a_documents_prompt_does_not_depend_on_which_others_are_evaluated() -> None:
     task = task_of("arc_challenge:25shot")
-    splits = real_rows(task, 120)
+    splits = real_rows(task, 40)
     theirs = lm_eval_requests("arc_challenge", splits, 25)
     starts = {}
     position = 0
     for index, row in enumerate(splits["test"]):
         starts[index] = position
         position += len(row["choices"]["text"])
-    wanted = [117, 3, 60]
+    wanted = [38, 3, 17]
     expected = [theirs[starts[index] + k] for index in wanted for k in range(starts[index + 1] - starts[index])]
     assert evalkit_requests(task, splits, wanted) == expected
 

@@ -1,0 +1,127 @@
+"""What lm-eval's metrics amount to: its own aggregation gives the value, evalkit the interval.
+
+lm-eval's `process_results` gives each document a number, or an item that only means something together with the others
+(a log-likelihood with its number of words, a gold label with the predicted one).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from evalkit.metrics import BITS, EXPONENTIAL
+from evalkit.results import MetricValue, Sample
+from evalkit.summaries import Transform, mean_value, ratio_value
+
+RESAMPLES = 1000
+"""Bootstrap resamples for scores that are neither a mean nor a ratio."""
+
+_RATIOS: Mapping[str, Transform] = {
+    "perplexity": EXPONENTIAL,
+    "weighted_perplexity": EXPONENTIAL,
+    "bits_per_byte": BITS,
+}
+"""lm-eval's aggregations that are functions of a ratio of two sums."""
+
+Aggregation = Callable[[Sequence[Any]], Any]
+
+
+def split_values(
+    values: Mapping[str, Any], aggregations: Mapping[str, Aggregation]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Sorts one document's values into numbers and items.
+
+    Returns:
+        Metric -> number, and `METRIC_item` -> the item as JSON can hold it. A log-likelihood with its weight gives both:
+        the document's own perplexity, and the pair.
+    """
+    numbers: dict[str, float] = {}
+    items: dict[str, Any] = {}
+    for name, value in values.items():
+        plain = _plain(value)
+        transform = _RATIOS.get(_called(aggregations.get(name)))
+        if transform is not None:
+            above, below = plain if isinstance(plain, list) else (plain, 1)
+            items[f"{name}_item"] = [above, below]
+            numbers[name] = transform.apply(above / below) if below else math.inf
+        elif isinstance(plain, bool | int | float):
+            if not (math.isnan(plain) and _called(aggregations.get(name)) == "nanmean"):
+                numbers[name] = float(plain)
+        else:
+            items[f"{name}_item"] = plain
+    return numbers, items
+
+
+def score(
+    name: str,
+    samples: Sequence[Sample],
+    aggregation: Aggregation | None,
+    *,
+    higher_is_better: bool,
+    chance: float | None,
+    bounds: tuple[float, float],
+) -> MetricValue:
+    """One metric of a task.
+
+    Means and perplexities have the intervals of `evalkit.metrics.estimate`; any other aggregation has a percentile
+    bootstrap of 1,000 resamples (seed 0).
+
+    Args:
+        name: The metric.
+        samples: Those that have it, or its item.
+        aggregation: lm-eval's; None is the mean.
+        higher_is_better: Direction, passed on.
+        chance: Value when guessing, passed on.
+        bounds: Range that a mean can have.
+    """
+    called = _called(aggregation)
+    if called in _RATIOS:
+        pairs = [_with_pair(sample, sample.fields[f"{name}_item"]) for sample in samples]
+        return ratio_value(name, pairs, "above", "below", _RATIOS[called], higher_is_better=higher_is_better)
+    if called in ("mean", "nanmean"):
+        binary = all(sample.metrics[name] in (0.0, 1.0) for sample in samples)
+        return mean_value(name, samples, higher_is_better=higher_is_better, binary=binary, bounds=bounds, chance=chance)
+    assert aggregation is not None
+    items = [_item(sample, name) for sample in samples]
+    return _bootstrapped(items, aggregation, higher_is_better)
+
+
+def _called(aggregation: Aggregation | None) -> str:
+    return "mean" if aggregation is None else getattr(aggregation, "__name__", "")
+
+
+def _with_pair(sample: Sample, pair: Sequence[float]) -> Sample:
+    return replace(sample, fields={"above": pair[0], "below": pair[1]})
+
+
+def _item(sample: Sample, name: str) -> Any:
+    if f"{name}_item" in sample.fields:
+        item = sample.fields[f"{name}_item"]
+        return tuple(item) if isinstance(item, list) else item
+    return sample.metrics[name]
+
+
+def _bootstrapped(items: Sequence[Any], aggregation: Aggregation, higher_is_better: bool) -> MetricValue:
+    import numpy as np
+
+    value = float(aggregation(items))
+    if len(items) < 2 or not math.isfinite(value):
+        return MetricValue(value, None, None, higher_is_better, None)
+    generator = np.random.default_rng(0)
+    draws = generator.integers(0, len(items), size=(RESAMPLES, len(items)))
+    values = np.array([float(aggregation([items[place] for place in draw])) for draw in draws])
+    low, high = np.quantile(values, [0.025, 0.975])
+    return MetricValue(value, float(values.std(ddof=1)), (float(low), float(high)), higher_is_better, None)
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return value.tolist()
+    return value
