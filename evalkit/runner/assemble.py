@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evalkit import __version__
-from evalkit.aggregate import aggregate_group
+from evalkit.aggregate import aggregate
 from evalkit.backends.base import Backend
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Response, Roll
-from evalkit.results import GroupResult, Run, SampleRow, TaskResult
+from evalkit.results import Run, SampleRow, TaskResult
 from evalkit.runner.answering import sample_of
 from evalkit.runner.asking import Asked
 from evalkit.runner.environment import environment
@@ -51,12 +51,6 @@ def assemble(
     for one in asked:
         documents[one.run.key].append(one)
     tasks = {run.key: _task_result(run, documents[run.key], skipped.get(run.key, 0), answers) for run in runs}
-    groups: dict[str, GroupResult] = {}
-    for name, resolved in selection.groups.items():
-        members: dict[str, TaskResult | GroupResult] = {
-            member: groups[member] if member in groups else tasks[member] for member in resolved.members
-        }
-        groups[name] = aggregate_group(resolved.group, members)
     return Run(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
@@ -64,7 +58,7 @@ def assemble(
         settings={**settings.described(), **backend.settings()},
         environment=environment(backend.device),
         tasks=tasks,
-        groups=groups,
+        groups=aggregate(selection.groups, tasks),
         timing=_timing(seconds, backend, len(answers)),
     )
 
