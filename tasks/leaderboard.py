@@ -6,9 +6,8 @@ later additions, WinoGrande and GSM8K, neither is part of this group, which has 
 `leaderboard` is the second edition, with other tasks).
 """
 
-from evalkit.tasks import mmlu
-
 from evalkit.task import Group
+from evalkit.tasks import mmlu
 
 leaderboard_mmlu = Group(
     name="leaderboard_mmlu",

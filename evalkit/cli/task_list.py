@@ -54,17 +54,16 @@ def print_json(catalogue: Mapping[str, Registered], words: Sequence[str]) -> Non
 
 def _lines(catalogue: Mapping[str, Registered], words: Sequence[str], everything: bool) -> Iterator[Line]:
     """Each entry once: under the first group that has it and is itself in none."""
-    placed: set[str] = set()
-    inner = {
-        member.split(":")[0] for entry in catalogue.values() if isinstance(entry, Group) for member in entry.members
-    }
-    groups = [entry for entry in catalogue.values() if isinstance(entry, Group) and entry.name not in inner]
-    # a group of other benchmarks (a leaderboard) must not swallow them: it comes last, when they are placed
+    groups = [entry for entry in catalogue.values() if isinstance(entry, Group)]
+    inner = {member for group in groups for member in group.members}
+    # a selection of other families' tasks comes after those families, which would else miss some
     groups.sort(key=lambda group: any(":" in member for member in group.members))
+    placed: set[str] = set()
     for group in groups:
-        yield from _branch(catalogue, group, words, everything, placed, "")
+        if group.name not in inner:
+            yield from _branch(catalogue, group, words, everything, placed, "")
     for entry in catalogue.values():
-        if entry.name not in placed and entry.name not in inner and _matches(entry, words):
+        if entry.name not in placed and _matches(entry, words):
             yield _line(entry, "")
 
 
@@ -86,11 +85,12 @@ def _branch(
         # a family that was found stands for its members; looking for a member by name opens it
         folded = not everything and len(entry.members) >= LARGE and wanted
         for member in entry.members:
-            found = catalogue.get(member.split(":")[0])
-            if found is not None and not folded:
-                yield from _branch(catalogue, found, words, everything, placed, indent + "  " * wanted)
-            elif found is not None:
+            # `arc_challenge:25shot` is a use of another family's task, which is listed there
+            found = catalogue.get(member)
+            if found is not None and folded:
                 placed.add(found.name)
+            elif found is not None:
+                yield from _branch(catalogue, found, words, everything, placed, indent + "  " * wanted)
 
 
 def _line(entry: Registered, indent: str) -> Line:

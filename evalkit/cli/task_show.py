@@ -67,7 +67,7 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
     )
     info = run.dataset
     config = f" {info.config}" if info.config else ""
-    typer.echo(f"task {key}, version {run.version}, {run.shots} shots")
+    typer.echo(f"task {key}, version {run.version}, {run.shots}-shot")
     typer.echo(f"data {info.id}{config}, split {info.split} (from: {info.source}, sha256 {info.sha256[:16]})")
     printer = _Printer(options)
     for item in run.items:

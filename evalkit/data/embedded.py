@@ -243,7 +243,8 @@ def _convert(package: Path, target: Path) -> Iterator[ManifestEntry]:
 
 
 def _readme(dataset_id: str, configs: Mapping[str, list[olmo.Split]]) -> str:
-    lines = ["---", "configs:"]
+    licence = olmo.LICENCES.get(dataset_id)
+    lines = ["---", *([f"license: {licence}"] if licence else []), "configs:"]
     for config, splits in configs.items():
         lines += [f"- config_name: {config}", "  data_files:"]
         for split in splits:

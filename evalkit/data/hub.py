@@ -29,18 +29,30 @@ class _Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """The files of one commit of a dataset's repository."""
+    """The files of one commit of a dataset's repository.
+
+    Attributes:
+        id: Dataset.
+        reference: The branch, or commit, that was asked for.
+        commit: The commit that the branch is at.
+        layout: What the repository holds.
+        has_readme: Whether a README.md belongs to that layout.
+        noted: Whether the cache knows by now which commit the branch is at.
+    """
 
     id: str
     reference: str
     commit: str
     layout: Layout
     has_readme: bool
+    noted: bool
 
     def fetch(self, name: str, folder: Path | None = None) -> Path:
         """Downloads one file into the hub's cache (or into `folder`) unless it is there; returns its path."""
         import huggingface_hub
 
+        if folder is None and not self.noted:
+            return _fetch_and_note(self.id, name, self.reference, self.commit)
         with _plain_errors(self.id):
             path = huggingface_hub.hf_hub_download(
                 self.id, name, repo_type="dataset", revision=self.commit, local_dir=folder
@@ -143,17 +155,18 @@ def _list(dataset_id: str, revision: str | None) -> _Listing:
     readme = None
     has_readme = "README.md" in names and reference != CONVERTED
     commit = str(information.sha)
-    if names:
-        first = _remember_reference(dataset_id, "README.md" if has_readme else names[0], reference, commit)
-        readme = first.read_text(encoding="utf-8", errors="replace") if has_readme else None
+    small = next((name for name in ("README.md", ".gitattributes") if name in names), None)
+    if small:
+        path = _fetch_and_note(dataset_id, small, reference, commit)
+        readme = path.read_text(encoding="utf-8", errors="replace") if has_readme else None
     try:
         layout = find_layout(names, readme)
     except DataError as error:
         raise DataError(f"dataset {dataset_id} on the hub: {error.message}", hint=error.hint) from error
-    return _Listing(dataset_id, reference, commit, layout, has_readme)
+    return _Listing(dataset_id, reference, commit, layout, has_readme, noted=small is not None)
 
 
-def _remember_reference(dataset_id: str, name: str, reference: str, commit: str) -> Path:
+def _fetch_and_note(dataset_id: str, name: str, reference: str, commit: str) -> Path:
     """Fetches a file by branch name, so that the cache notes which commit the branch is at, for runs offline."""
     import huggingface_hub
 

@@ -41,6 +41,15 @@ class Split:
     moves_scores: bool = False
 
 
+LICENCES = {
+    "cais/mmlu": "mit",
+    "allenai/ai2_arc": "cc-by-sa-4.0",
+    "EleutherAI/lambada_openai": "mit",
+    "openai/gsm8k": "mit",
+}
+"""Licences that the data sets' own pages on the hub declare, where known."""
+
+
 def splits(package: Path) -> Iterator[Split]:
     """All splits that the package's folder gives, with MMLU's subjects as found there."""
     for target, source in _COPIES.items():

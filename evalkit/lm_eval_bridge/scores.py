@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from evalkit.errors import EvaluationError
 from evalkit.metrics import BITS, EXPONENTIAL
 from evalkit.results import MetricValue, Sample
 from evalkit.summaries import Transform, mean_value, ratio_value
@@ -24,6 +25,9 @@ _RATIOS: Mapping[str, Transform] = {
     "bits_per_byte": BITS,
 }
 """lm-eval's aggregations that are functions of a ratio of two sums."""
+
+_REFUSED = (ValueError, ZeroDivisionError, IndexError)
+"""What aggregations raise on documents that they have no value for."""
 
 Aggregation = Callable[[Sequence[Any]], Any]
 
@@ -62,11 +66,12 @@ def score(
     higher_is_better: bool,
     chance: float | None,
     bounds: tuple[float, float],
+    resamples: int = RESAMPLES,
 ) -> MetricValue:
     """One metric of a task.
 
     Means and perplexities have the intervals of `evalkit.metrics.estimate`; any other aggregation has a percentile
-    bootstrap of 1,000 resamples (seed 0).
+    bootstrap (seed 0).
 
     Args:
         name: The metric.
@@ -75,6 +80,10 @@ def score(
         higher_is_better: Direction, passed on.
         chance: Value when guessing, passed on.
         bounds: Range that a mean can have.
+        resamples: Of the bootstrap; 0 leaves the interval out.
+
+    Raises:
+        EvaluationError: lm-eval's aggregation cannot make a number of these documents.
     """
     called = _called(aggregation)
     if called in _RATIOS:
@@ -85,7 +94,15 @@ def score(
         return mean_value(name, samples, higher_is_better=higher_is_better, binary=binary, bounds=bounds, chance=chance)
     assert aggregation is not None
     items = [_item(sample, name) for sample in samples]
-    return _bootstrapped(items, aggregation, higher_is_better)
+    try:
+        value = float(aggregation(items))
+    except _REFUSED as error:
+        raise EvaluationError(
+            f"lm-eval's {name} cannot be computed from {len(items)} documents: {str(error).splitlines()[0]}",
+            hint="Take more documents, or another task: lm-eval itself would stop here too.",
+        ) from error
+    stderr, interval = _bootstrap(items, aggregation, resamples)
+    return MetricValue(value, stderr, interval, higher_is_better, None)
 
 
 def _called(aggregation: Aggregation | None) -> str:
@@ -103,17 +120,26 @@ def _item(sample: Sample, name: str) -> Any:
     return sample.metrics[name]
 
 
-def _bootstrapped(items: Sequence[Any], aggregation: Aggregation, higher_is_better: bool) -> MetricValue:
+def _bootstrap(
+    items: Sequence[Any], aggregation: Aggregation, resamples: int
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Standard error and 95 % percentile interval; none where a tenth of the resamples have no value."""
     import numpy as np
 
-    value = float(aggregation(items))
-    if len(items) < 2 or not math.isfinite(value):
-        return MetricValue(value, None, None, higher_is_better, None)
+    if resamples == 0 or len(items) < 2:
+        return None, None
     generator = np.random.default_rng(0)
-    draws = generator.integers(0, len(items), size=(RESAMPLES, len(items)))
-    values = np.array([float(aggregation([items[place] for place in draw])) for draw in draws])
-    low, high = np.quantile(values, [0.025, 0.975])
-    return MetricValue(value, float(values.std(ddof=1)), (float(low), float(high)), higher_is_better, None)
+    values = []
+    for _ in range(resamples):
+        try:
+            values.append(float(aggregation([items[place] for place in generator.integers(0, len(items), len(items))])))
+        except _REFUSED:  # such as an F1 score where a resample has one class only
+            continue
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 0.9 * resamples:
+        return None, None
+    low, high = np.quantile(finite, [0.025, 0.975])
+    return float(np.std(finite, ddof=1)), (float(low), float(high))
 
 
 def _plain(value: Any) -> Any:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.data import DataOptions, DatasetInfo, content_sha256, document_id
-from evalkit.errors import DataError, TaskDefinitionError, UsageError
+from evalkit.errors import DataError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
 from evalkit.lm_eval_bridge.library import Leaf
-from evalkit.lm_eval_bridge.scores import score, split_values
+from evalkit.lm_eval_bridge.scores import RESAMPLES, score, split_values
 from evalkit.models.quiet import forward_logs
 from evalkit.prompts import SHOTS_SEED, Prompt
 from evalkit.requests import Request, Response, Roll, Score
@@ -89,21 +89,31 @@ class LmEvalTaskRun:
         return Labels(choices[gold] if isinstance(gold, int) else self._target(item), choices[chosen["picked"]])
 
     def estimates(self, samples: Sequence[Sample]) -> Mapping[str, MetricValue]:
-        """Each metric that lm-eval gave a document, over the documents that have it (as there)."""
-        aggregations, directions = self.task.aggregation(), self.task.higher_is_better()
+        """Each metric that lm-eval gave a document, over the documents that have it (as there).
+
+        While a run is under way, scores that need a bootstrap have no interval yet, and those that lm-eval cannot
+        compute from the documents so far are left out.
+        """
         names = dict.fromkeys(name for sample in samples for name in _metric_names(sample))
-        chance = self._chance(samples)
-        return {
-            name: score(
-                name,
-                [sample for sample in samples if name in _metric_names(sample)],
-                aggregations.get(name),
-                higher_is_better=bool(directions.get(name, True)),
-                chance=chance if name in _GUESSED else None,
-                bounds=(0.0, 1.0) if name in _GUESSED else (-math.inf, math.inf),
-            )
-            for name in names
-        }
+        if len(samples) == len(self.items) or self.settings.over_length == "skip":
+            return {name: self._score(name, samples, RESAMPLES) for name in names}
+        found = {}
+        for name in names:
+            with contextlib.suppress(EvaluationError):
+                found[name] = self._score(name, samples, 0)
+        return found
+
+    def _score(self, name: str, samples: Sequence[Sample], resamples: int) -> MetricValue:
+        guessed = name in _GUESSED
+        return score(
+            name,
+            [sample for sample in samples if name in _metric_names(sample)],
+            self.task.aggregation().get(name),
+            higher_is_better=bool(self.task.higher_is_better().get(name, True)),
+            chance=self._chance(samples) if guessed else None,
+            bounds=(0.0, 1.0) if guessed else (-math.inf, math.inf),
+            resamples=resamples,
+        )
 
     def _build_instances(self, render: Renderer) -> dict[int, list[Any]]:
         """lm-eval's requests by document, as its `simple_evaluate` has them built on one process.
@@ -172,7 +182,7 @@ class LmEvalTaskRun:
     def _chance(self, samples: Sequence[Sample]) -> float | None:
         if self.task.OUTPUT_TYPE != "multiple_choice" or self.task.multiple_target or self._own_metrics:
             return None
-        return sum(1 / sample.fields["choices"] for sample in samples) / len(samples)
+        return math.fsum(1 / int(sample.fields["choices"]) for sample in samples) / len(samples)
 
     def _target(self, item: Item) -> str:
         return str(self.task.doc_to_target(item.content))

@@ -46,10 +46,10 @@ def check_causal(model: PreTrainedModel, name: str) -> None:
     tokens = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]], device=model.device)
     with torch.inference_mode():
         logits = model(input_ids=tokens).logits[:, :3].float()
-    scale = logits.std()
-    difference = (logits[0] - logits[1]).abs().max()
-    # bfloat16 rounding of another token's row reaches a few thousandths of the scale; an encoder moves by its whole
-    if difference > 0.1 * scale:
+    difference = (logits[0] - logits[1]).abs().max() / logits.std()
+    # 0 in causal models, but for rounding where a mixture of experts groups tokens otherwise; encoders move by 0.01 when
+    # untrained and by far more when trained
+    if difference > (1e-3 if model.dtype in (torch.float32, torch.float64) else 0.05):
         raise ModelError(
             f"the model '{name}' is not a causal language model: an earlier token's prediction sees later tokens",
             hint=_HINT,

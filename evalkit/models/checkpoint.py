@@ -68,7 +68,8 @@ def require_tokenizer_files(directory: Path) -> None:
     """
     if any((directory / name).is_file() for name in _TOKENIZER_FILES) or any(directory.glob("*.tiktoken")):
         return
-    if read_json(directory / "tokenizer_config.json").get("auto_map"):  # its own code finds its own files
+    config_file = directory / "tokenizer_config.json"
+    if config_file.is_file() and read_json(config_file).get("auto_map"):  # its own code finds its own files
         return
     raise ModelError(
         f"the directory '{directory}' has no tokenizer",

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-import evalkit.tasks
 from evalkit.data import DataOptions, Rows, document_id, load_rows
 from evalkit.task import DataSource
 
-FOLDER = Path(str(evalkit.tasks.__file__)).parent
+FOLDER = Path(__file__).parents[2] / "tasks"
 
 
 def load(name: str, columns: dict[str, Any]) -> Rows:

@@ -115,7 +115,7 @@ def made_up_rows(name: str, count: int, generator: random.Random) -> list[dict[s
     def row() -> dict[str, Any]:
         letter = generator.choice("ABCD")
         labelled = {"text": [text() for _ in "ABCD"], "label": list("ABCD")}
-        return {
+        rows: dict[str, dict[str, Any]] = {
             "piqa": {"goal": text(), "sol1": text(), "sol2": text(), "label": generator.randint(0, 1)},
             "winogrande": {
                 "sentence": f"{text()} _ {text()}",
@@ -127,7 +127,8 @@ def made_up_rows(name: str, count: int, generator: random.Random) -> list[dict[s
             "openbookqa": {"question_stem": text(), "choices": labelled, "answerKey": " " + letter},
             "lambada_openai": {"text": text(30) + " x" + text(1).strip()},
             "cmmlu_anatomy": {"Question": text(), **{key: text() for key in "ABCD"}, "Answer": letter},
-        }[name]
+        }
+        return rows[name]
 
     rows = [row() for _ in range(count)]
     return rows + generator.choices(rows, k=count // 3)

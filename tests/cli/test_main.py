@@ -1,0 +1,163 @@
+"""The command line as users meet it: exit codes, one sentence on stderr, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_models import tiny_model
+
+QUIZ = """task: sums
+data: sums.jsonl
+question: "{{question}}"
+choices: choices
+answer: answer
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli")
+    tiny_model("llama", path / "models")
+    rows = [{"question": f"{n} + {n} =", "choices": [str(2 * n), "none", "all"], "answer": 0} for n in range(60)]
+    (path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (path / "sums.yaml").write_text(QUIZ)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> str:
+    return str(tiny_model("llama", folder / "models"))
+
+
+def evalkit(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evalkit", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "COLUMNS": "80", **environment},
+        timeout=300,
+        check=False,
+    )
+
+
+def check_error(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert any(line.startswith(("error:", "Error:")) for line in done.stderr.splitlines())
+
+
+def test_a_run_prints_the_table_and_writes_the_files(folder: Path, model: str) -> None:
+    done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "-o", "out/base.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "sums" in done.stdout
+    assert "acc" in done.stdout
+    assert "base.json" in done.stdout
+    assert "60/60 documents" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert json.loads((folder / "out/base.json").read_text())["tasks"]["sums"]["n"] == 60
+    assert (folder / "out/base.samples.parquet").exists()
+
+
+def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str) -> None:
+    done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--limit", "3", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (written,) = (folder / "runs").glob("*.json")
+    assert str(written.relative_to(folder)) in done.stdout.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--tasks", "arc_esay"], 2, ["arc_esay", "arc_easy"]),
+        (["--tasks", "sums.yaml", "--limit", "0"], 2, ["--limit"]),
+        (["--tasks", "sums.yaml", "--batch-tokens", "many"], 2, ["--batch-tokens"]),
+        (["--tasks", "sums.yaml", "--dtype", "float12"], 2, ["float12"]),
+        (["--tasks", "sums.yaml", "--over-length", "fold"], 2, ["fold"]),
+        (["--tasks", "sums.yaml", "--data-dir", "nowhere"], 2, ["nowhere"]),
+        (["--tasks", "sums.yaml", "-o", "base.txt"], 2, [".json"]),
+        (["--tasks", "sums.yaml", "-o", "sums.yaml/base.json"], 2, ["sums.yaml"]),
+        (["--tasks", "missing.yaml"], 2, ["missing.yaml"]),
+        (["--tasks", "hellaswag", "--offline"], 5, ["Rowan/hellaswag"]),
+        (["--tasks", "sums.yaml", "--max-length", "4"], 5, ["--over-length"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_an_exit_code(
+    folder: Path, model: str, arguments: list[str], code: int, words: list[str]
+) -> None:
+    done = evalkit(
+        "run", "--model", model, *arguments, folder=folder, EVALKIT_HOME=str(folder / "home"), PYTHONNOUSERSITE="1",
+        EVALKIT_NO_INSTALLED_PACK="1",
+    )
+    check_error(done, code, *words)
+
+
+def test_a_missing_model_is_an_error_that_names_it(folder: Path) -> None:
+    done = evalkit("run", "--model", "./nowhere", "--tasks", "sums.yaml", folder=folder)
+    check_error(done, 5, "nowhere")
+
+
+def test_a_tokenizer_without_a_template_is_named(folder: Path, model: str) -> None:
+    done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--chat-template", "on", folder=folder)
+    check_error(done, 5, "template")
+
+
+def test_no_option_is_a_usage_error(folder: Path) -> None:
+    check_error(evalkit("run", folder=folder), 2, "--model")
+    check_error(evalkit("walk", folder=folder), 2, "walk")
+
+
+def test_help_is_a_page_to_act_on_and_fast(folder: Path) -> None:
+    start = time.perf_counter()
+    done = evalkit("--help", folder=folder)
+    assert time.perf_counter() - start < 5  # well under one second on a quiet machine; CI is not quiet
+    assert done.returncode == 0
+    assert "evalkit data pull --embedded" in done.stdout
+    for command in ("run", "tasks", "data"):
+        assert command in done.stdout
+    assert evalkit("--version", folder=folder).stdout.startswith("evalkit 0.")
+
+
+def test_an_interrupted_run_says_so_and_the_same_command_continues(folder: Path, model: str) -> None:
+    command = ["run", "--model", model, "--tasks", "sums.yaml", "--batch-tokens", "8", "-o", "cut/base.json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evalkit", *command],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    journal = folder / "cut/base.json.journal"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if journal.exists() and journal.read_bytes().count(b"\n") > 3:
+            process.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.002)
+    _, errors = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was over before it could be interrupted")
+    assert process.returncode == 130, errors
+    assert "the same command continues" in errors
+    assert "Traceback" not in errors
+    done = evalkit(*command, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "already answered" in done.stderr
+    whole = evalkit(*command[:-1], "cut/whole.json", folder=folder)
+    assert whole.returncode == 0
+    one, other = (json.loads((folder / f"cut/{name}.json").read_text()) for name in ("base", "whole"))
+    for volatile in ("created", "timing", "environment"):
+        del one[volatile], other[volatile]
+    assert one == other
+    assert (folder / "cut/base.samples.parquet").read_bytes() == (folder / "cut/whole.samples.parquet").read_bytes()

@@ -1,0 +1,110 @@
+"""evalkit's engine inside lm-eval, held to lm-eval's `hf` model."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evalkit.errors import UsageError
+from tests.tiny_models import CHAT_TEMPLATE, tiny_model
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+PAIRS = [
+    ("The capital of France is", " Paris"),
+    ("The capital of France is ", "Paris"),
+    ("", "A stitch in time"),
+    ("Question: What?\nAnswer:", " the whistle told her that the tea could be made"),
+    ("The quick brown fox " * 12, "jumps over the lazy dog"),
+    ("The capital of France is", " Paris"),
+]
+TEXTS = ["Energy is neither created nor destroyed.", "tea " * 70, "x", "héllo wörld ☃"]
+
+
+def instances(kind: str, arguments: list[tuple[str, ...]]) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    return [Instance(kind, {}, one, index, (None, index, 1)) for index, one in enumerate(arguments)]  # type: ignore[arg-type]
+
+
+def both(folder: Path) -> tuple[Any, Any]:
+    from lm_eval.api.registry import get_model
+    from lm_eval.models.huggingface import HFLM
+
+    import evalkit.lm_eval_bridge.model
+
+    ours = get_model("evalkit").create_from_arg_string(f"pretrained={folder}", {"device": "cpu", "batch_size": 1})
+    assert isinstance(ours, evalkit.lm_eval_bridge.model.EvalkitLM)
+    return ours, HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=2)
+
+
+@pytest.mark.parametrize("add_bos", [False, True])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3", "bloom", "mamba"])
+def test_as_hf(name: str, add_bos: bool, tmp_path_factory: pytest.TempPathFactory) -> None:
+    fields = {"llama": "max_position_embeddings", "gemma3": "max_position_embeddings", "gpt2": "n_positions"}
+    limit = {fields[name]: 64} if name in fields else {}
+    ours, theirs = both(tiny_model(name, tmp_path_factory.getbasetemp(), add_bos=add_bos, **limit))
+    expected = theirs.loglikelihood(instances("loglikelihood", PAIRS), disable_tqdm=True)
+    found = ours.loglikelihood(instances("loglikelihood", PAIRS))
+    assert [value for value, _ in found] == pytest.approx([value for value, _ in expected], abs=1e-3)
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    texts = [(text,) for text in TEXTS]
+    assert ours.loglikelihood_rolling(instances("loglikelihood_rolling", texts)) == pytest.approx(
+        theirs.loglikelihood_rolling(instances("loglikelihood_rolling", texts), disable_tqdm=True), abs=1e-3
+    )
+
+
+def test_without_compat_no_second_bos_is_scored(tmp_path: Path) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    from evalkit.lm_eval_bridge.model import EvalkitLM
+
+    folder = tiny_model("llama", tmp_path, add_bos=True)
+    asked = instances("loglikelihood_rolling", [(TEXTS[0],)])
+    (right,) = EvalkitLM(str(folder), device="cpu", compat=False).loglikelihood_rolling(asked)
+    plain = HFLM(pretrained=str(folder), dtype="float32", device="cpu", add_bos_token=False)
+    assert [right] == pytest.approx(plain.loglikelihood_rolling(asked, disable_tqdm=True), abs=1e-3)
+    (compatible,) = EvalkitLM(str(folder), device="cpu").loglikelihood_rolling(asked)
+    assert abs(right - compatible) > 0.1
+
+
+def test_whole_evaluation(yardstick: Any, model: Path) -> None:
+    from evalkit.lm_eval_bridge.model import EvalkitLM
+
+    names = ["toy_choice", "toy_cloze", "toy_pages"]
+    expected, found = yardstick(names), yardstick(names, lm=EvalkitLM(str(model), device="cpu"))
+    for name in names:
+        for metric, value in expected["results"][name].items():
+            if metric not in ("name", "alias", "sample_len", "sample_count"):
+                assert found["results"][name][metric] == pytest.approx(value, rel=1e-4), (name, metric)
+
+
+def test_generation_is_refused(model: Path) -> None:
+    from evalkit.lm_eval_bridge.model import EvalkitLM
+
+    with pytest.raises(UsageError, match="does not generate text"):
+        EvalkitLM(str(model), device="cpu").generate_until([])
+
+
+def test_chat(tmp_path: Path) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    from evalkit.lm_eval_bridge.model import EvalkitLM
+
+    folder = tiny_model("llama", tmp_path, chat_template=CHAT_TEMPLATE)
+    ours, theirs = EvalkitLM(str(folder), device="cpu"), HFLM(pretrained=str(folder), device="cpu")
+    turns = [{"role": "user", "content": "Hi"}]
+    assert ours.apply_chat_template(turns) == theirs.apply_chat_template(turns)
+    assert ours.chat_template(True) == theirs.chat_template(True) == CHAT_TEMPLATE
+    assert ours.tokenizer_name == theirs.tokenizer_name
+
+
+def test_command_line_says_what_is_wrong(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "evalkit.lm_eval_bridge", "run", "--model", "evalkit"]
+    command += ["--model_args", f"pretrained={tmp_path}/none", "--tasks", "arc_easy"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 5
+    assert "there is no model directory" in done.stderr
+    assert "Traceback" not in done.stderr
