@@ -136,10 +136,9 @@ def _add(catalogue: dict[str, Registered], entries: Iterable[Registered], source
 
 
 def _load_lm_eval(name: str, shots: int | None) -> Sequence[Registered]:
-    from evalkit.lm_eval_bridge import tasks
+    from evalkit.lm_eval_bridge.tasks import load
 
-    loaded: Sequence[Registered] = tasks.load(name, shots)
-    return loaded
+    return load(name, shots)
 
 
 def _load_perplexity(name: str, shots: int | None) -> Sequence[Registered]:

@@ -61,7 +61,7 @@ tasks = [
         data=DataSource(files={"test": "starter/text.jsonl"}, base=FOLDER),
         columns={"title": str, "text": str, "language": str},
         document=text,
-        metrics=("bits_per_byte", "byte_perplexity", "word_perplexity", "token_perplexity", "bits_per_character"),
+        metrics=("bits_per_byte", "byte_perplexity", "token_perplexity", "bits_per_character"),
         shots_fixed=True,
         about="perplexity of short passages (small, comes with evalkit)",
         language="mul",

@@ -205,9 +205,6 @@ def test_an_ambiguous_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_null_is_an_error_and_not_the_word_none(tmp_path: Path) -> None:
-    rows: list[dict[str, Any]] = [
-        {"q": None, "choices": ["x", "y"], "answer": 0},
-        {"q": "?", "choices": ["x", "y"], "answer": 1},
-    ]
+    rows: list[dict[str, Any]] = [{"q": question, "choices": ["x", "y"], "answer": 0} for question in ("?", None)]
     with pytest.raises(DataError, match="null"):
         quiz(tmp_path, rows)

@@ -25,7 +25,7 @@ def main() -> None:
     from lm_eval.tasks import TaskManager
 
     from evalkit.data import DataOptions
-    from evalkit.lm_eval_bridge.tasks import local_datasets
+    from evalkit.lm_eval_bridge.datasets_source import data_from
 
     extra = {"gguf_file": arguments.gguf_file} if arguments.gguf_file else {}
     model = HFLM(
@@ -33,7 +33,7 @@ def main() -> None:
     )
     manager = TaskManager()
     results = []
-    with local_datasets(DataOptions.resolve(arguments.data_dir, offline=True)):
+    with data_from(DataOptions.resolve(arguments.data_dir, offline=True)):
         for values in json.loads(arguments.cases):
             results.append(run_case(Case(**values), model, manager))
             print(f"lm-eval {results[-1]['case']}: {results[-1]['seconds']:.1f} s", flush=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from evalkit import __version__
@@ -59,22 +57,10 @@ def _options(
 def main() -> None:
     """Runs the command line; the process ends with the documented exit code."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app()  # a usage error ends the process with 2, Ctrl-C with 130
     except EvalkitError as error:
         _show(error)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        print("error: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        # the reader of our output has gone (`evalkit tasks | head`); point stdout away so that exiting is quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _show(error: EvalkitError) -> None:

@@ -8,9 +8,10 @@ keys of their path and their own, none copied once per row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -18,6 +19,9 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from evalkit.engine.packing import AttentionGroup, PackedBatch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 NAME = "evalkit_packed"
 
@@ -80,20 +84,23 @@ class DeviceBatch:
         )
 
 
-class packed_attention:
-    """Within this context the model's attention is computed for `batch`.
+@contextmanager
+def packed_attention(model: PreTrainedModel, batch: PackedBatch) -> Iterator[None]:
+    """Within this context `model` attends over `batch`; afterwards it attends as before. Not re-entrant.
 
-    Entered around each forward pass of the model; not re-entrant.
+    Raises:
+        PackedAttentionError: The model cannot be switched to another attention function.
     """
-
-    def __init__(self, batch: PackedBatch, device: torch.device) -> None:
-        self.batch = DeviceBatch.of(batch, device)
-
-    def __enter__(self) -> None:
-        _Current.batch = self.batch
-
-    def __exit__(self, *_: object) -> None:
+    original = model.config._attn_implementation
+    model.set_attn_implementation(NAME)
+    if model.config._attn_implementation != NAME:
+        raise PackedAttentionError(f"{type(model).__name__} has an attention of its own")
+    _Current.batch = DeviceBatch.of(batch, model.device)
+    try:
+        yield
+    finally:
         _Current.batch = None
+        model.set_attn_implementation(original)
 
 
 def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> PackedMask:
@@ -184,8 +191,5 @@ def _explicit_attention(
     return torch.softmax(scores, dim=-1).to(values.dtype) @ values
 
 
-def register() -> str:
-    """Registers the packed attention with transformers and returns its name."""
-    AttentionInterface.register(NAME, _packed_forward)
-    AttentionMaskInterface.register(NAME, _packed_mask)
-    return NAME
+AttentionInterface.register(NAME, _packed_forward)
+AttentionMaskInterface.register(NAME, _packed_mask)

@@ -77,7 +77,6 @@ class PackedPath:
         self.split = split
         self.upcast = upcast
         self.device = split.core.device
-        split.core.set_attn_implementation(attention.register())
 
     def plan(self, sequences: Sequences[Sequence], order: plan.Order, budget: int) -> list[Batch]:
         """Runs of depth-first neighbours with at most `budget` distinct tokens."""
@@ -92,7 +91,7 @@ class PackedPath:
         packed = pack_batch([sequences[index] for index in batch.indices], batch.shared)
         tokens = torch.from_numpy(packed.tokens)[None].to(self.device, non_blocking=True)
         positions = torch.from_numpy(packed.positions)[None].to(self.device, non_blocking=True)
-        with torch.inference_mode(), attention.packed_attention(packed, self.device):
+        with torch.inference_mode(), attention.packed_attention(self.split.core, packed):
             # an all-ones mask keeps transformers from reading the positions as independent packed texts
             states = self.split.states(input_ids=tokens, position_ids=positions, attention_mask=torch.ones_like(tokens))
             rows = torch.from_numpy(packed.rows).to(self.device)

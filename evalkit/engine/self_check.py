@@ -63,14 +63,12 @@ def choose_path(
     tolerance = max(TOLERANCE_HALF, 4 * (padded or 0.0)) if half else TOLERANCE_FLOAT32
     packed = None
     if allow_packed:
-        original = split.core.config._attn_implementation
         try:
             packed = _difference(PackedPath(split), sequences, expected)
         except (PackedAttentionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
             _reraise_out_of_memory(error)
         if packed is not None and packed <= tolerance:
             return PackedPath(split, upcast=upcast), SelfCheck("packed", packed, padded, tolerance, prefix)
-        split.core.set_attn_implementation(original)
     if padded is None or padded > tolerance:
         raise ModelError(
             f"the model does not agree with itself: scored in a batch its log-probabilities differ from single forward "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ class Origin:
     revision: str | None = None
 
 
-@contextmanager
+@contextlib.contextmanager
 def data_from(options: DataOptions) -> Iterator[Origin]:
     """Within it, `datasets.load_dataset` looks in evalkit's places first and in lm-eval's own way last.
 
@@ -51,13 +51,12 @@ def data_from(options: DataOptions) -> Iterator[Origin]:
     original = datasets.load_dataset
 
     def load_dataset(path: str, name: str | None = None, **arguments: Any) -> Any:
-        found = _folder(path, options)
-        if found is None or arguments.get("data_files"):
-            origin.id, origin.config = path, name
+        origin.id, origin.config = path, name
+        found = None if arguments.get("data_files") else _folder(path, name, options)
+        if found is None:
             return _load_elsewhere(original, path, name, arguments)
         folder, origin.source = found
-        origin.id, origin.config = path, name
-        splits, origin.revision = _read(folder, path, name)
+        splits, origin.revision = _read(folder, name)
         split = arguments.get("split")
         return splits if split is None else splits[str(split)]
 
@@ -76,26 +75,24 @@ def data_from(options: DataOptions) -> Iterator[Origin]:
             datasets.enable_progress_bars()
 
 
-def _folder(dataset_id: str, options: DataOptions) -> tuple[Path, str] | None:
-    """The dataset's folder in the data directories or the embedded pack, and what that place is called."""
-    for directory in (*options.directories, pulled_folder()):
-        if (directory / dataset_id).is_dir():
-            return directory / dataset_id, "data-dir"
-    if embedded.ensure() is not None and (embedded.embedded_folder() / dataset_id).is_dir():
-        return embedded.embedded_folder() / dataset_id, "embedded"
+def _folder(dataset_id: str, config: str | None, options: DataOptions) -> tuple[Path, str] | None:
+    """The dataset's folder in the first place that has the configuration, and what that place is called."""
+    places = [(directory, "data-dir") for directory in (*options.directories, pulled_folder())]
+    if embedded.ensure() is not None:
+        places.append((embedded.embedded_folder(), "embedded"))
+    for directory, source in places:
+        folder = directory / dataset_id
+        if folder.is_dir():
+            with contextlib.suppress(KeyError):  # it has other configurations: the next place may have this one
+                local.folder_layout(folder).splits(config)
+                return folder, source
     return None
 
 
-def _read(folder: Path, dataset_id: str, config: str | None) -> tuple[DatasetDict, str | None]:
+def _read(folder: Path, config: str | None) -> tuple[DatasetDict, str | None]:
     from datasets import DatasetDict
 
-    try:
-        splits = local.folder_layout(folder).splits(config)
-    except KeyError as error:
-        raise DataError(
-            f"the dataset {dataset_id} in {folder} {error.args[0]}",
-            hint="lm-eval's task asks for another configuration than is here.",
-        ) from error
+    splits = local.folder_layout(folder).splits(config)
     revision = next((local.downloaded_commit(folder, files[0]) for files in splits.values()), None)
     return DatasetDict({name: _dataset(folder, files) for name, files in splits.items()}), revision
 

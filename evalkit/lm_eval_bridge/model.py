@@ -27,7 +27,8 @@ class EvalkitLM(LM):  # type: ignore[misc]
 
     Args:
         pretrained: Any model that evalkit knows: a hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`.
-        device: As `ModelOptions.device`.
+        device: As `ModelOptions.device`; a CUDA device that is not there means `auto`, because lm-eval's command line
+            passes `cuda:0` when the user says nothing.
         dtype: As `ModelOptions.dtype`: unlike lm-eval's `hf`, float32 on a CPU whatever the checkpoint says.
         max_length: Context length in tokens.
         batch_tokens: Distinct tokens a batch may hold. lm-eval's own `batch_size` counts rows and is not used.
@@ -57,7 +58,7 @@ class EvalkitLM(LM):  # type: ignore[misc]
         super().__init__()
         options = ModelOptions(
             dtype=dtype,
-            device=device or "auto",
+            device=_device(device),
             trust_remote_code=trust_remote_code,
             max_length=max_length,
             offline=offline,
@@ -131,3 +132,11 @@ class EvalkitLM(LM):  # type: ignore[misc]
                 f"the engine answered {len(answers)} of {len(requests)} requests", hint="Please report this."
             )
         return [answers[index] for index in range(len(requests))]
+
+
+def _device(asked: str | None) -> str:
+    import torch
+
+    if asked is None or (asked.startswith("cuda") and not torch.cuda.is_available()):
+        return "auto"
+    return asked

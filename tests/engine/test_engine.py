@@ -178,3 +178,13 @@ def test_half_precision_is_held_to_its_own_noise(tmp_path: Path) -> None:
     engine = Engine(model, 512)
     assert engine.check.path == "packed"
     assert engine.check.tolerance >= 0.1
+
+
+def test_the_model_is_left_as_it_was_found(tmp_path: Path) -> None:
+    model = load("llama", tmp_path)
+    tokens = torch.arange(5, 40)[None]
+    before = model(tokens, use_cache=False).logits
+    engine = Engine(model, 512)
+    scores(engine, few_shot_tree())
+    torch.testing.assert_close(model(tokens, use_cache=False).logits, before, rtol=0, atol=0)
+    assert Engine(model, 512).check.path == "packed"

@@ -97,7 +97,7 @@ TASKS = {
         include: toy_choice.yaml
         task: toy_binary
         tag: null
-        doc_to_choice: ["no", "yes"]
+        doc_to_choice: "{{choices[:2]}}"
         doc_to_target: "{{answer % 2}}"
         metric_list:
           - {metric: f1}
@@ -137,7 +137,7 @@ FUNCTIONS = """
 def process_results(doc, results):
     scores = [score for score, _ in results]
     found = {"acc": 0.25 + 0.5 * (scores.index(max(scores)) == doc["answer"]), "middle": max(scores)}
-    if len(doc["question"]) > 30:
+    if "number 1" in doc["question"]:
         found["long"] = 1.0
     return found
 """

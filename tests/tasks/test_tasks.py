@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import evalkit.tasks
@@ -19,6 +19,7 @@ PIECES = [*" \n'\"()[]{}=°N/05", "s '", " @-@ ", " @,@ ", " @.@ ", " . ", " ! "
 
 
 @pytest.mark.filterwarnings("ignore")
+@settings(deadline=None)  # the first example imports lm-eval
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 def test_detokenised_text_is_lm_evals(page: str) -> None:
     oracle = pytest.importorskip("lm_eval.tasks.wikitext.preprocess_wikitext")
