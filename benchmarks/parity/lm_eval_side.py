@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,31 @@ def main() -> None:
     )
     manager = TaskManager()
     results = []
-    with data_from(DataOptions.resolve(arguments.data_dir, offline=True)):
+    with data_from(DataOptions.resolve(arguments.data_dir, offline=True)), training_splits():
         for values in json.loads(arguments.cases):
             results.append(run_case(Case(**values), model, manager))
             print(f"lm-eval {results[-1]['case']}: {results[-1]['seconds']:.1f} s", flush=True)
     arguments.output.write_text(json.dumps(results))
+
+
+@contextmanager
+def training_splits() -> Iterator[None]:
+    """Gives datasets of the embedded pack the training split they lack: lm-eval opens it even for 0 examples."""
+    import datasets
+
+    original = datasets.load_dataset
+
+    def load_dataset(*names: Any, **options: Any) -> Any:
+        loaded = original(*names, **options)
+        if isinstance(loaded, datasets.DatasetDict) and "train" not in loaded:
+            loaded["train"] = next(iter(loaded.values())).select([0])
+        return loaded
+
+    datasets.load_dataset = load_dataset
+    try:
+        yield
+    finally:
+        datasets.load_dataset = original
 
 
 def run_case(case: Case, model: Any, manager: Any) -> dict[str, Any]:

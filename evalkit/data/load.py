@@ -34,7 +34,9 @@ def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], option
     Raises:
         DataError: The dataset, configuration or split is nowhere, is empty, or a row breaks the schema.
     """
-    if source.files:
+    if source.rows:
+        found, origin, identity = Found(list(source.rows), None, None), "file", source.id
+    elif source.files:
         name = _own_file(source, split)
         found, origin = Found(read_file(Path(source.base) / name, columns), None, None), "file"
         identity = name if not Path(name).is_absolute() else Path(name).name

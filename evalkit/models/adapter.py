@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def require_peft() -> None:
-    """Raises: ModelError: The package `peft` is not installed."""
+    """Checks that the package `peft` is installed.
+
+    Raises:
+        ModelError: It is not.
+    """
     import importlib.util
 
     if importlib.util.find_spec("peft") is None:

@@ -1,8 +1,8 @@
 """Reads a GGUF file once instead of four times.
 
 transformers parses the whole file anew for the configuration, the tokenizer, and the weights, and builds the table of
-tensor names once a module. Both are pure functions of the file, so one parse serves all: 33 s become 7 s for
-SmolLM2-135M on one CPU core.
+tensor names once a module. Both are pure functions of the file, so one parse serves all; SmolLM2-135M loads five times
+as fast.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 import evalkit
 from evalkit.api import run
 from evalkit.errors import DataError, UnknownTaskError, UsageError
-from evalkit.lm_eval_bridge import library
+from evalkit.lm_eval_bridge import library, task_run
 from evalkit.lm_eval_bridge.tasks import LmEvalTask, load
 from evalkit.results import Run
 from evalkit.task import Group
@@ -56,8 +56,9 @@ def test_multiple_choice(shots: int, ours: Any, yardstick: Any) -> None:
     assert sum(result.outcomes.values()) == 12
 
 
-def test_scores_of_all_documents_together(ours: Any, yardstick: Any) -> None:
+def test_scores_of_all_documents_together(ours: Any, yardstick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """F1 and Matthews' correlation are no means: the value is lm-eval's, the interval a bootstrap's."""
+    monkeypatch.setattr(task_run, "RESAMPLES", 100)
     expected = yardstick(["toy_binary"])["results"]["toy_binary"]
     metrics = ours("lm-eval:toy_binary").tasks["lm-eval:toy_binary"].metrics
     for metric in ("f1", "mcc"):
