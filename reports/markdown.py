@@ -7,7 +7,6 @@ import re
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, score_rows
 from evalkit.reports.text import visible
-
 from evalkit.results import Run
 
 _HEADINGS = ("task", "version", "shots", "n", "metric", "value", "95 % interval", "chance")

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from evalkit.reports.text import visible
-
 from evalkit.results import Run
 
 PLAIN_OUTCOMES = frozenset({"right", "wrong", "scored"})

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evalkit.reports.text import visible
-
 from evalkit.results import GroupResult, MetricValue, Run, TaskResult
 
 FOLDED_FROM = 8

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, score_rows
 from evalkit.reports.text import visible
-
 from evalkit.results import ModelInfo, Run
 
 if TYPE_CHECKING:

@@ -85,9 +85,7 @@ def run_both(cases: list[Case], arguments: argparse.Namespace) -> tuple[list[dic
         return json.loads(theirs.read_text()), json.loads(ours.read_text())
 
 
-def table(
-    cases: list[Case], theirs: list[dict[str, Any]], ours: list[dict[str, Any]]
-) -> tuple[list[str], list[str]]:
+def table(cases: list[Case], theirs: list[dict[str, Any]], ours: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """The Markdown table, and a line for each bound that is broken."""
     lines = [
         "| task | shots | n | metric | lm-eval | evalkit | samples that differ | max \\|Δ log-likelihood\\| "

@@ -14,27 +14,23 @@ Answer = tuple[int, Response]
 
 
 class Prepared(Protocol):
-    """Requests in the form in which the backend computes them.
-
-    Attributes:
-        requests: What was asked.
-        lengths: Tokens that each request needs the model to see at once; 0 where the backend cuts it up itself.
-    """
+    """Requests in the form in which the backend computes them."""
 
     @property
-    def requests(self) -> Sequence[Request]: ...
+    def requests(self) -> Sequence[Request]:
+        """What was asked."""
+        ...
 
     @property
-    def lengths(self) -> Sequence[int]: ...
+    def lengths(self) -> Sequence[int]:
+        """Tokens that each request needs the model to see at once; 0 where the backend cuts it up itself."""
+        ...
 
 
 class Backend(Protocol):
     """Anything that answers requests.
 
     Attributes:
-        info: The model's identity, for the result file and for the journal's key.
-        max_length: Tokens the model sees at once; None when unknown.
-        device: Where it computes, as torch names it; None when that is not known.
         budget: Tokens in a batch, which decides which requests are computed together. It may shrink while computing
             when memory runs out; a resumed run sets it to what it was.
     """
@@ -42,13 +38,19 @@ class Backend(Protocol):
     budget: int
 
     @property
-    def device(self) -> str | None: ...
+    def device(self) -> str | None:
+        """Where it computes, as torch names it; None when that is not known."""
+        ...
 
     @property
-    def info(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """The model's identity, for the result file and for the journal's key."""
+        ...
 
     @property
-    def max_length(self) -> int | None: ...
+    def max_length(self) -> int | None:
+        """Tokens the model sees at once; None when unknown."""
+        ...
 
     def settings(self) -> dict[str, Any]:
         """Everything of the backend's own that can change an answer, as plain values; part of the journal's key."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from evalkit.runner.progress import Progress, Status
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleRenderable
 
     from evalkit.results import MetricValue
 
@@ -121,7 +121,7 @@ class Live:
         """Clears the display."""
         self.live.stop()
 
-    def _render(self) -> object:
+    def _render(self) -> ConsoleRenderable:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -133,7 +133,9 @@ class Live:
         bar = ProgressBar(total=self.status.total_documents, completed=self.status.documents, width=30)
         line.add_row(Text(self.text), bar, Text(_counts(self.status)))
         shown = list(self.scores.items())[-SCORES_SHOWN:]
-        return Group(line, *(Text("  " + _score(task, *value), overflow="ellipsis", no_wrap=True) for task, value in shown))
+        return Group(
+            line, *(Text("  " + _score(task, *value), overflow="ellipsis", no_wrap=True) for task, value in shown)
+        )
 
 
 def _counts(status: Status) -> str:

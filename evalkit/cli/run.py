@@ -83,12 +83,18 @@ def command(
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="System instruction before each prompt.")] = None,
     over_length: Annotated[
         OverLength | None,
-        typer.Option(help="What to do with a prompt longer than the model's context.  [default: error]", show_default=False),
+        typer.Option(
+            help="What to do with a prompt longer than the model's context.  [default: error]", show_default=False
+        ),
     ] = None,
     stride: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Perplexity: tokens scored in each window after the first; fewer means more "
-                     "context for each token, and more work. By default windows do not overlap."),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Perplexity: tokens scored in each window after the first; fewer means more "
+            "context for each token, and more work. By default windows do not overlap.",
+        ),
     ] = None,
     compat: Annotated[
         Compat | None, typer.Option(help="Reproduce lm-eval's number also where lm-eval is wrong (docs/lm-eval.md).")
@@ -110,9 +116,7 @@ def command(
     max_length: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None,
-    share_prefixes: Annotated[
-        bool, typer.Option(help="Compute every shared prefix once; off only to compare.")
-    ] = True,
+    share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
     ] = False,

@@ -35,7 +35,7 @@ def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], option
         DataError: The dataset, configuration or split is nowhere, is empty, or a row breaks the schema.
     """
     if source.rows:
-        found, origin, identity = Found(list(source.rows), None, None), "file", source.id
+        found, origin, identity = Found([dict(row) for row in source.rows], None, None), "file", source.id
     elif source.files:
         name = _own_file(source, split)
         found, origin = Found(read_file(Path(source.base) / name, columns), None, None), "file"

@@ -107,12 +107,12 @@ class Engine:
         if not is_out_of_memory(error):
             raise error
         longest = max(len(sequences[index].inputs) for index in batch.indices)
-        if len(batch.indices) == 1:
+        if len(batch.indices) == 1 or self.token_budget == 1:
             raise EvaluationError(
-                f"the device ran out of memory on a single sequence of {longest} tokens",
+                f"the device ran out of memory on a single prompt of {longest} tokens",
                 hint="use a smaller --max-length, --dtype bfloat16, or a device with more memory",
             ) from error
-        self.token_budget = max(1, self.token_budget // 2)
+        self.token_budget //= 2
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning("out of memory: the token budget is now %d tokens a batch", self.token_budget)

@@ -17,7 +17,7 @@ LOGITS_BYTES = 256 * 2**20
 HEAD_ROWS = 64
 
 
-class _Given(torch.nn.Module):
+class _Given(torch.nn.Module):  # type: ignore[misc]
     """Stands in for the trunk and returns hidden states that were computed before."""
 
     def __init__(self, hidden: torch.Tensor) -> None:
@@ -74,7 +74,7 @@ class SplitModel:
             except (AttributeError, TypeError, IndexError):
                 return False
             whole = self.core(input_ids=tokens, use_cache=False).logits
-        return logits.shape == whole.shape and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2)
+        return bool(logits.shape == whole.shape and torch.allclose(logits, whole, rtol=1e-2, atol=1e-2))
 
     def _trunk(self, **inputs: Any) -> torch.Tensor:
         output = getattr(self.core, self.trunk_name or "")(**inputs, use_cache=False)

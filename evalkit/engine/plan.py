@@ -51,17 +51,21 @@ def pack(order: Order, lengths: Sequences[int], budget: int) -> list[slice]:
     """Cuts the depth-first order into batches of at most `budget` distinct tokens each.
 
     The first sequence of a batch brings its whole path; the others only what they do not share with their neighbour. A
-    sequence longer than the budget is a batch of its own.
+    path longer than half the budget does not count against it: it has to be computed anyway, and cutting right behind
+    it would compute it again for the next sequence that shares it.
 
     Returns:
         Slices of `order`.
     """
-    batches, start, tokens = [], 0, 0
+    batches, start, tokens, room = [], 0, 0, 0
     for place, index in enumerate(order.indices):
-        added = lengths[index] - order.shared[place] if place > start else lengths[index]
-        if place > start and tokens + added > budget:
+        added = lengths[index] - order.shared[place]
+        if place > start and tokens + added > room:
             batches.append(slice(start, place))
-            start, tokens, added = place, 0, lengths[index]
+            start = place
+        if place == start:
+            path = lengths[index]
+            tokens, added, room = 0, path, budget if 2 * path <= budget else path + budget
         tokens += added
     if len(order.indices):
         batches.append(slice(start, len(order.indices)))

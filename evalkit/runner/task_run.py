@@ -68,7 +68,11 @@ class TaskRun(Protocol):
     version: int
     shots: int
     dataset: DatasetInfo
-    items: Sequence[Item]
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """The documents to evaluate, in the dataset's order."""
+        ...
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What to ask about a document, with the first `dropped_shots` few-shot examples left out."""

@@ -95,8 +95,7 @@ def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str) -> 
 def test_bad_input_is_one_sentence_and_an_exit_code(
     folder: Path, model: str, arguments: list[str], code: int, words: list[str]
 ) -> None:
-    done = evalkit(
-        "run", "--model", model, *arguments, folder=folder, EVALKIT_HOME=str(folder / "home"))
+    done = evalkit("run", "--model", model, *arguments, folder=folder, EVALKIT_HOME=str(folder / "home"))
     check_error(done, code, *words)
 
 

@@ -106,7 +106,7 @@ def test_greedy_says_whether_every_target_is_the_most_probable(tmp_path: Path) -
 
 def test_done_batches_are_skipped_and_the_rest_is_bit_for_bit_the_same(tmp_path: Path) -> None:
     sequences = few_shot_tree()
-    engine = Engine(load("llama", tmp_path), 512, token_budget=100)
+    engine = Engine(load("llama", tmp_path), 512, token_budget=40)
     whole = list(engine.score(sequences))
     assert len(whole) > 3
     done = set(whole[0].indices) | set(whole[2].indices)
@@ -125,7 +125,7 @@ def test_running_out_of_memory_halves_the_budget_and_loses_nothing(
     compute = engine.path.compute
 
     def limited(chosen, batch):  # noqa: ANN001, ANN202
-        if len(batch.indices) > 8:
+        if len(batch.indices) > 12:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
         return compute(chosen, batch)
 
@@ -145,7 +145,7 @@ def test_no_memory_for_a_single_sequence_is_an_error_that_says_so(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(engine.path, "compute", never)
-    with pytest.raises(EvaluationError, match="single sequence of 199 tokens"):
+    with pytest.raises(EvaluationError, match="single prompt of 199 tokens"):
         list(engine.score([few_shot_tree()[-1]]))
 
 
@@ -169,7 +169,7 @@ def test_a_model_that_looks_ahead_is_refused_with_both_numbers(tmp_path: Path) -
         return output
 
     model.model.register_forward_hook(looks_ahead, with_kwargs=True)
-    with pytest.raises(ModelError, match=r"differ from single forward passes by \S+ nats \(padded\) and \S+ nats \(packed\)"):
+    with pytest.raises(ModelError, match=r"by \S+ nats \(padded\) and \S+ nats \(packed\)"):
         Engine(model, 512)
 
 

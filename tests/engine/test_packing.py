@@ -11,7 +11,9 @@ lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=14), min_size=
 
 def packed(tokens: list[list[int]]):  # noqa: ANN201
     ordered = sorted(tokens)
-    sequences = [Sequence(np.array(one, dtype=np.int32), np.arange(min(2, len(one)), dtype=np.int32)) for one in ordered]
+    sequences = [
+        Sequence(np.array(one, dtype=np.int32), np.arange(min(2, len(one)), dtype=np.int32)) for one in ordered
+    ]
     order = depth_first(sequences)
     return ordered, pack_batch([sequences[i] for i in order.indices], order.shared.tolist())
 

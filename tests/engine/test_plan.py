@@ -43,7 +43,13 @@ def test_packed_batches_hold_the_budget_and_everything_once(lists: list[list[int
     for batch in batches:
         chosen = [lists[index] for index in order.indices[batch]]
         distinct = {tuple(tokens[:length]) for tokens in chosen for length in range(1, len(tokens) + 1)}
-        assert len(distinct) <= budget or len(chosen) == 1
+        assert len(distinct) <= budget + (len(chosen[0]) if 2 * len(chosen[0]) > budget else 0)
+
+
+def test_answers_to_a_question_longer_than_the_budget_stay_with_it() -> None:
+    question = list(range(30))
+    order = depth_first(sequences([question] * 4 + [[*question, 40, 41], [*question, 50]]))
+    assert len(pack(order, [30] * 4 + [32, 31], budget=8)) == 1
 
 
 @given(token_lists, st.integers(1, 40))

@@ -47,7 +47,9 @@ def test_windows_are_those_of_lm_eval(length: int, max_length: int) -> None:
 
 
 @given(length=st.integers(1, 80), max_length=st.integers(2, 20), stride=st.integers(1, 25))
-def test_with_a_stride_every_token_is_scored_once_with_enough_context(length: int, max_length: int, stride: int) -> None:
+def test_with_a_stride_every_token_is_scored_once_with_enough_context(
+    length: int, max_length: int, stride: int
+) -> None:
     tokens = ids(*range(length))
     windows = list(rolling_sequences(tokens, 99, max_length, stride))
     assert np.concatenate([window.targets for window in windows]).tolist() == tokens.tolist()

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from evalkit.reports.markdown import escape, markdown
-
 from tests.result_examples import group, run, task_result, text_result
 
 

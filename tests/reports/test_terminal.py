@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evalkit.reports.terminal import render
-from evalkit.reports.text import visible
 from rich.cells import cell_len
 from rich.console import Console
 
+from evalkit.reports.terminal import render
+from evalkit.reports.text import visible
 from evalkit.results import Run
 from tests.result_examples import group, run, task_result, text_result
 

@@ -22,7 +22,9 @@ from evalkit.errors import (
 from evalkit.requests import Request, Roll, Score
 from evalkit.task import Row
 
-ROWS = [{"question": f"What is {n} plus {n}?", "choices": [str(2 * n), str(n), "none"], "answer": 0} for n in range(1, 21)]
+ROWS = [
+    {"question": f"What is {n} plus {n}?", "choices": [str(2 * n), str(n), "none"], "answer": 0} for n in range(1, 21)
+]
 
 
 def choose(row: Row) -> MultipleChoice:
@@ -165,7 +167,9 @@ def test_texts_and_clozes(tmp_path: Path) -> None:
     )
     model = MockModel(lambda request: -4.0 if isinstance(request, Roll) else -0.5)
     run = evalkit.run(model=model, tasks=[text, cloze])
-    assert run.tasks["text"].metrics["word_perplexity"].value == pytest.approx(2.718281828459045**2)  # e^(8 nats / 4 words)
+    assert run.tasks["text"].metrics["word_perplexity"].value == pytest.approx(
+        2.718281828459045**2
+    )  # e^(8 nats / 4 words)
     assert run.tasks["cloze"].metrics["acc"].value == 1.0
     assert run.tasks["cloze"].metrics["perplexity"].value == pytest.approx(2.718281828459045**0.5)
 
@@ -194,7 +198,9 @@ def test_prompts_that_are_too_long(tmp_path: Path, policy: str, n: int, shots_le
 
 
 def test_a_prompt_that_is_too_long_is_an_error_by_default(tmp_path: Path) -> None:
-    with pytest.raises(OverLengthError, match="document 0 of quiz:3shot needs 24 tokens, but the model takes 13") as caught:
+    with pytest.raises(
+        OverLengthError, match="document 0 of quiz:3shot needs 24 tokens, but the model takes 13"
+    ) as caught:
         evalkit.run(model=MockModel(max_length=13), tasks=[quiz(tmp_path)], shots=3)
     assert "--over-length" in (caught.value.hint or "")
 
@@ -218,7 +224,7 @@ def test_a_row_that_the_task_cannot_read_is_named(tmp_path: Path) -> None:
 
 
 def test_an_empty_or_filtered_dataset_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="empty|no rows"):
+    with pytest.raises(DataError, match="empty"):
         evalkit.run(model=MockModel(), tasks=[quiz(tmp_path, [])])
     with pytest.raises(DataError, match="none of the 20 rows"):
         evalkit.run(model=MockModel(), tasks=[quiz(tmp_path, keep=lambda row: False)])

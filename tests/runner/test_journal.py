@@ -69,7 +69,9 @@ def test_a_journal_cut_anywhere_keeps_every_whole_batch(tmp_path_factory: pytest
     assert set(found(path)) == {*range(max(0, whole_lines - 1)), 9}
 
 
-@pytest.mark.parametrize("damage", ["{}", "[1]", '{"budget":1,"answers":[[0]]}', "\x00\x00", '{"budget":1,"answers":{"0":1}}'])
+@pytest.mark.parametrize(
+    "damage", ["{}", "[1]", '{"budget":1,"answers":[[0]]}', "\x00\x00", '{"budget":1,"answers":{"0":1}}']
+)
 def test_what_follows_a_damaged_line_is_computed_again(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "j"
     journal_with(path, [{0: response(-1)}, {1: response(-2)}])

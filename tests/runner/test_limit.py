@@ -9,7 +9,8 @@ IDS = [f"{n:016x}" for n in range(200)]
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [(None, 200), ("50", 50), (7, 7), ("0.1", 20), (0.1, 20), ("first:3", 3), ("900", 200), ("0.001", 1)]
+    ("text", "count"),
+    [(None, 200), ("50", 50), (7, 7), ("0.1", 20), (0.1, 20), ("first:3", 3), ("900", 200), ("0.001", 1)],
 )
 def test_how_many_documents_are_chosen(text: str | None, count: int) -> None:
     chosen = Limit.parse(text).choose(IDS, seed=0)
