@@ -28,7 +28,7 @@ parity: .venv/test ## evalkit against lm-eval, sample by sample (about 20 minute
 	$(BIN)/python -m benchmarks.parity --model smollm2 $(WITH_DATA)
 
 parity-gemma: .venv/gemma
-	$(BIN)/python -m benchmarks.parity --model gemma3 $(WITH_DATA) --scale 0.4
+	$(BIN)/python -m benchmarks.parity --model gemma3 $(WITH_DATA) --scale 0.25
 
 setup: .venv/test
 

@@ -1,7 +1,7 @@
 """Same model, same data, same documents through lm-eval and evalkit, joined sample by sample.
 
     python -m benchmarks.parity --model smollm2 --data-dir ../shared/data/hub
-    python -m benchmarks.parity --model gemma.gguf --scale 0.5 --markdown parity.md
+    python -m benchmarks.parity --model gemma3 --scale 0.25 --markdown parity.md
 
 Prints, for each task: both scores, samples that differ in any metric, the largest |difference| of a log-likelihood,
 and both programs' seconds (tokenising and scoring). Exits with 1 when a required bound is broken.
@@ -60,6 +60,8 @@ def run_both(cases: list[Case], arguments: argparse.Namespace) -> tuple[list[dic
     """Runs each program in a process of its own, one after the other."""
     from evalkit.models import resolve
 
+    if arguments.model == "gemma3":
+        arguments.model = str(gemma3())
     location = resolve(arguments.model)
     encoded = json.dumps([asdict(case) for case in cases])
     data = ["--data-dir", arguments.data_dir] if arguments.data_dir else []
