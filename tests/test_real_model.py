@@ -4,7 +4,4 @@ from __future__ import annotations
 
 import pytest
 
-import evalkit
-from evalkit.data.embedded import embedded_model_path
-
 pytestmark = pytest.mark.slow
