@@ -142,10 +142,11 @@ def _counts(status: Status) -> str:
     parts = [f"{status.documents}/{status.total_documents} documents"]
     if status.tokens_computed and status.seconds > 0:
         parts.append(f"{status.tokens_computed / status.seconds:,.0f} tokens/s")
-    done = status.requests / max(1, status.total_requests)
-    if 0 < done < 1 and status.seconds > 2:
-        parts.append(f"{_duration(status.seconds * (1 - done) / done)} left")
-    elif done >= 1:
+    left = status.total_requests - status.requests
+    answered = status.requests - status.resumed_requests
+    if left and answered and status.seconds > 2:
+        parts.append(f"{_duration(status.seconds * left / answered)} left")
+    elif not left:
         parts.append(f"done in {_duration(status.seconds)}")
     return ", ".join(parts)
 

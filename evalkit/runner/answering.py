@@ -41,7 +41,7 @@ def answer_all(
         InterruptedRunError: The user stopped the run; the journal's file stays.
         NonFiniteError: Names task, document and token.
     """
-    tracker = _Tracker(asked, progress, backend)
+    tracker = _Tracker(asked, progress, backend, journal.resumed)
     total = len(prepared.requests)
     if journal.resumed:
         progress.note(f"continuing: {journal.resumed} of {total} requests are already answered")
@@ -76,10 +76,11 @@ def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFinite
 class _Tracker:
     """Turns answers into finished documents and running scores, and reports them."""
 
-    def __init__(self, asked: Sequence[Asked], progress: Progress, backend: Backend) -> None:
+    def __init__(self, asked: Sequence[Asked], progress: Progress, backend: Backend, resumed: int) -> None:
         self.asked = asked
         self.progress = progress
         self.backend = backend
+        self.resumed = resumed
         self.owners = [place for place, one in enumerate(asked) for _ in one.requests]
         self.missing = [len(one.requests) for one in asked]
         self.answers: dict[int, Response] = {}
@@ -106,6 +107,7 @@ class _Tracker:
                 total_documents=len(self.asked),
                 requests=len(self.answers),
                 total_requests=len(self.owners),
+                resumed_requests=self.resumed,
                 tokens_computed=self.backend.counters()["tokens_computed"],
                 seconds=time.perf_counter() - self.start,
                 scores=scores,

@@ -18,6 +18,7 @@ class Status:
         total_documents: Documents in all.
         requests: Requests answered.
         total_requests: Requests in all.
+        resumed_requests: Those of the answered ones that an earlier process had answered.
         tokens_computed: Tokens put through the model by this process.
         seconds: Time spent computing by this process.
         scores: Task -> its main metric's name and value over the documents finished so far.
@@ -27,6 +28,7 @@ class Status:
     total_documents: int
     requests: int
     total_requests: int
+    resumed_requests: int
     tokens_computed: int
     seconds: float
     scores: Mapping[str, tuple[str, MetricValue]]

@@ -124,7 +124,9 @@ def test_the_archive_that_the_hostile_ones_are_made_from_is_good(tmp_path: Path)
     assert (tmp_path / "target" / GOOD).read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing", gzip.compress(b"nothing", mtime=0), gzip.compress(b"\0" * 10240, mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"nothing", gzip.compress(b"nothing", mtime=0), gzip.compress(b"\0" * 10240, mtime=0)]
+)
 def test_files_that_are_no_archives(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "kit.tar.gz").write_bytes(content)
     with pytest.raises(DataError, match=r"kit\.tar\.gz"):
