@@ -9,7 +9,7 @@ WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 .PHONY: demo test lint typecheck setup parity parity-gemma clean
 
 demo: .venv/demo ## a real model on real benchmarks, about two minutes of computing on two cores
-	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:README.md --limit 0.02 -o runs/demo.json
+	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
 
 test: .venv/test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests
