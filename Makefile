@@ -8,7 +8,7 @@ WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 .PHONY: demo test lint typecheck setup parity parity-gemma clean
 
-demo: .venv/demo ## a real model on real benchmarks, about two minutes of computing on two cores
+demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
 
 test: .venv/test lint
@@ -26,7 +26,7 @@ typecheck: .venv/test
 	ln -s $(CURDIR)/tasks $(TYPING)/tasks && ln -s $(CURDIR)/reports $(TYPING)/reports
 	cd build/typing && MYPYPATH=. $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p evalkit
 
-parity: .venv/test ## evalkit against lm-eval, sample by sample (about 20 minutes on two cores)
+parity: .venv/test ## evalkit against lm-eval, sample by sample (half an hour on two cores)
 	$(BIN)/python -m benchmarks.parity --model smollm2 $(WITH_DATA)
 
 parity-gemma: .venv/gemma
