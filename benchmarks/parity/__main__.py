@@ -24,8 +24,8 @@ from benchmarks.parity.cases import CASES, Case
 LOG_LIKELIHOOD_BOUND = 1e-3
 ROLLING_RELATIVE_BOUND = 1e-5
 SCORE_BOUND = 1e-6
-# PyTorch's float32 log_softmax on CPU, which lm-eval uses, is biased by about 1e-5 nats a token (more for larger
-# vocabularies); evalkit's logsumexp is not, unless --compat lm-eval asks for the same. Perplexities add that bias up.
+# PyTorch's float32 log_softmax on CPU, which lm-eval uses, is biased (benchmarks/log_softmax_bias.py);
+# evalkit's logsumexp is not, unless --compat lm-eval asks for the same. Perplexities add that bias up.
 PERPLEXITY_RELATIVE_BOUND = 5e-5
 # accuracies differ by 1 or not at all; the probability mass of mc2 follows the log-likelihoods
 SAMPLE_BOUND = 1e-4

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Fixed sizes, so that runs on like machines make like plans. On CPU larger batches were slower (caches).
+# Fixed sizes, so that runs on like machines make like plans.
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 CPU_BUDGET = 2048
 

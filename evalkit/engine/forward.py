@@ -114,8 +114,8 @@ class SplitModel:
             states: [positions, size], the states of the distinct scored positions.
             rows: int64 [targets], non-decreasing or not: the position that predicts each target.
             targets: int64 [targets], token ids.
-            upcast: Log-softmax in float32, as logsumexp minus the logit: PyTorch's own float32 log_softmax on CPU was
-                measured to be biased by 4e-4 nats over 30 tokens, this form by 5e-5. False reproduces lm-eval's
+            upcast: Log-softmax in float32, as logsumexp minus the logit: PyTorch's own float32 log_softmax on CPU is
+                biased (benchmarks/log_softmax_bias.py). False reproduces lm-eval's
                 log-softmax in the model's dtype.
 
         Returns:

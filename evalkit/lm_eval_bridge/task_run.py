@@ -22,7 +22,7 @@ from evalkit.prompts import SHOTS_SEED, Prompt
 from evalkit.requests import Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.settings import RunSettings
-from evalkit.runner.task_run import Item, Labels, Renderer
+from evalkit.runner.task_run import Item, Labels, Renderer, unique_ids
 
 _GUESSED = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info"})
 
@@ -53,7 +53,7 @@ class LmEvalTaskRun:
             self.documents: list[Mapping[str, Any]] = list(self.task.eval_docs)
         self.version = _version(self.task.VERSION)
         self.dataset = _dataset_info(self.task, origin, self.documents)
-        ids = _unique([document_id(document) for document in self.documents])
+        ids = unique_ids([document_id(document) for document in self.documents])
         wanted = settings.limit.choose(ids, settings.seed)
         self.items = tuple(Item(ids[place], place, None, self.documents[place]) for place in wanted)
         # a function of the task's own may call anything "acc", such as TruthfulQA's mass on the true answers
@@ -294,13 +294,3 @@ def _version(version: Any) -> int:
         return int(float(version))
     except (TypeError, ValueError):
         return 0
-
-
-def _unique(ids: Sequence[str]) -> list[str]:
-    """Marks copies of a document, as `NativeTaskRun` does."""
-    seen: dict[str, int] = {}
-    unique = []
-    for identity in ids:
-        seen[identity] = seen.get(identity, 0) + 1
-        unique.append(identity if seen[identity] == 1 else f"{identity}#{seen[identity]}")
-    return unique

@@ -129,7 +129,7 @@ class NativeTaskRun:
                 hint="look at the task's `keep`",
             )
         documents = [rows[index] for index in kept]
-        ids = _unique([document_id(row) for row in documents])
+        ids = unique_ids([document_id(row) for row in documents])
         wanted = settings.limit.choose(ids, settings.seed)
         examples = self._examples(documents, wanted, rows, options)
         self.items = tuple(
@@ -233,7 +233,7 @@ def _where(info: DatasetInfo) -> str:
     return f"{info.id}{' ' + info.config if info.config else ''}, split {info.split}"
 
 
-def _unique(ids: Sequence[str]) -> list[str]:
+def unique_ids(ids: Sequence[str]) -> list[str]:
     """Marks copies of the same document, so that every document of a task has an id of its own."""
     seen: dict[str, int] = {}
     unique = []
