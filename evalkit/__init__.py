@@ -17,7 +17,10 @@ __version__ = "0.1.0"
 _HOMES = {
     # evaluating
     "run": "evalkit.api",
+    "plan": "evalkit.api",
+    "Evaluation": "evalkit.api",
     "Run": "evalkit.results",
+    "RunPlan": "evalkit.run_plan",
     "MockModel": "evalkit.backends.mock",
     # writing a task
     "Task": "evalkit.task",
@@ -34,6 +37,8 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
+    from evalkit.api import Evaluation as Evaluation
+    from evalkit.api import plan as plan
     from evalkit.api import run as run
     from evalkit.backends.mock import MockModel as MockModel
     from evalkit.documents import Cloze as Cloze
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from evalkit.documents import Text as Text
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.results import Run as Run
+    from evalkit.run_plan import RunPlan as RunPlan
     from evalkit.task import DataSource as DataSource
     from evalkit.task import Group as Group
     from evalkit.task import Task as Task

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
@@ -19,37 +21,16 @@ from evalkit.task import Group, Registered, Task
 
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
+    from evalkit.run_plan import RunPlan
 
 Compat = Literal["lm-eval"]
 
 
-def run(
-    *,
-    model: str | Backend = "smollm2",
-    tasks: str | Sequence[str | Registered],
-    shots: int | None = None,
-    limit: int | float | str | None = None,
-    seed: int = 0,
-    dtype: str = "auto",
-    device: str = "auto",
-    batch_tokens: int | None = None,
-    chat_template: ChatTemplate = "auto",
-    system: str | None = None,
-    max_length: int | None = None,
-    over_length: OverLength | None = None,
-    stride: int | None = None,
-    share_prefixes: bool = True,
-    compat: Compat | None = None,
-    data_dir: str | None = None,
-    offline: bool | None = None,
-    trust_remote_code: bool = False,
-    allow_pickle: bool = False,
-    output: str | Path | None = None,
-    progress: Progress | None = None,
-) -> Run:
-    """Evaluates a model on tasks.
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What to evaluate, and how: the arguments of `evalkit.run` and `evalkit.plan`.
 
-    Args:
+    Attributes:
         model: A hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`, or a backend of your own.
         tasks: Names with modifiers ("mmlu,arc_challenge:25shot"), files, or `Task` and `Group` objects.
         shots: Number of few-shot examples for every task that leaves it open.
@@ -58,6 +39,7 @@ def run(
         dtype: "auto" is float32 on CPU and bfloat16 on an accelerator.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
+        deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt.
         chat_template: "on" puts prompts through the model's chat template; "auto" leaves log-likelihood tasks plain.
         system: System instruction before each task's description.
         max_length: Context length, where the model's own is not wanted.
@@ -72,51 +54,112 @@ def run(
         allow_pickle: Allow pickled weights.
         output: Result file (.json); nothing is written without it.
         progress: Told what happens; silent without it.
-
-    Returns:
-        The run.
-
-    Raises:
-        EvalkitError: See `evalkit.errors`; the message is one plain sentence.
     """
-    if compat not in (None, "lm-eval"):
-        raise UsageError(f"--compat {compat!r} is not known", hint="the only one is: --compat lm-eval")
-    selection = _select(tasks, shots)
-    settings = RunSettings(
-        limit=Limit.parse(limit),
-        seed=seed,
-        chat_template=chat_template,
-        system=system,
-        over_length=over_length or ("truncate" if compat else "error"),
-    )
-    data = DataOptions.resolve(data_dir, offline)
 
-    def load_backend() -> Backend:
-        if not isinstance(model, str):
-            return model
+    model: str | Backend = "smollm2"
+    tasks: str | Sequence[str | Registered]
+    shots: int | None = None
+    limit: int | float | str | None = None
+    seed: int = 0
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    deterministic: bool = False
+    chat_template: ChatTemplate = "auto"
+    system: str | None = None
+    max_length: int | None = None
+    over_length: OverLength | None = None
+    stride: int | None = None
+    share_prefixes: bool = True
+    compat: Compat | None = None
+    data_dir: str | None = None
+    offline: bool | None = None
+    trust_remote_code: bool = False
+    allow_pickle: bool = False
+    output: str | Path | None = None
+    progress: Progress | None = None
+
+    def run(self) -> Run:
+        """Evaluates the model.
+
+        Returns:
+            The run, also written to `output`.
+
+        Raises:
+            EvalkitError: See `evalkit.errors`; the message is one plain sentence.
+        """
+        output = None if self.output is None else Path(self.output)
+        return evaluate(*self._parts(), output=output, progress=self.progress)
+
+    def plan(self) -> RunPlan:
+        """What `run` would take: tokens, minutes and memory, from the prompts and a few batches computed as a probe.
+
+        Raises:
+            EvalkitError: As `run`.
+        """
+        from evalkit.runner.planning import plan
+
+        return plan(*self._parts(), progress=self.progress)
+
+    def _parts(self) -> tuple[Selection, Callable[[], Backend], DataOptions, RunSettings]:
+        if self.compat not in (None, "lm-eval"):
+            raise UsageError(f"--compat {self.compat!r} is not known", hint="the only one is: --compat lm-eval")
+        settings = RunSettings(
+            limit=Limit.parse(self.limit),
+            seed=self.seed,
+            chat_template=self.chat_template,
+            system=self.system,
+            over_length=self.over_length or ("truncate" if self.compat else "error"),
+        )
+        data = DataOptions.resolve(self.data_dir, self.offline)
+        return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
+
+    def _backend(self, offline: bool) -> Backend:
+        if not isinstance(self.model, str):
+            return self.model
         from evalkit.backends.local import LocalBackend, LocalOptions
-        from evalkit.models import ModelOptions, load_model
+        from evalkit.models import ModelOptions, open_model
 
         options = ModelOptions(
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-            allow_pickle=allow_pickle,
-            max_length=max_length,
-            offline=data.offline,
+            dtype=self.dtype,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+            allow_pickle=self.allow_pickle,
+            max_length=self.max_length,
+            offline=offline,
         )
         return LocalBackend(
-            load_model(model, options),
+            open_model(self.model, options),
             LocalOptions(
-                token_budget=batch_tokens,
-                share_prefixes=share_prefixes,
-                compat_lm_eval=compat == "lm-eval",
-                stride=stride,
+                token_budget=self.batch_tokens,
+                deterministic=self.deterministic,
+                share_prefixes=self.share_prefixes,
+                compat_lm_eval=self.compat == "lm-eval",
+                stride=self.stride,
             ),
         )
 
-    path = None if output is None else Path(output)
-    return evaluate(selection, load_backend, data=data, settings=settings, output=path, progress=progress)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _function(
+    arguments: Callable[Arguments, Evaluation], method: Callable[[Evaluation], Result], description: str
+) -> Callable[Arguments, Result]:
+    """A method of `Evaluation` as a function that takes its fields, so that they are named and explained once."""
+
+    def function(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return method(arguments(*args, **kwargs))
+
+    function.__name__ = function.__qualname__ = method.__name__
+    function.__doc__ = f"{description}\n\nThe arguments are the attributes of `evalkit.Evaluation`.\n\n{method.__doc__}"
+    function.__signature__ = inspect.signature(arguments)  # type: ignore[attr-defined]
+    return function
+
+
+run = _function(Evaluation, Evaluation.run, "Evaluates a model on tasks.")
+plan = _function(Evaluation, Evaluation.plan, "What an evaluation would take, before it runs.")
 
 
 def _select(tasks: str | Sequence[str | Registered], shots: int | None) -> Selection:

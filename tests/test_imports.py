@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "requests", "documents", "task", "files"}
+CORE = {"errors", "requests", "documents", "task", "files", "run_plan"}
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/engine": {"errors"},
@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/runner": CORE
     | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
     "tasks": {"task", "documents", "tasks", ""},
-    "reports": {"reports", "results", "task", ""},
+    "reports": {"reports", "results", "run_plan", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 

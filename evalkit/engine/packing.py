@@ -1,7 +1,8 @@
 """A batch as one packed row: every token of a small prefix tree once, in depth-first order.
 
-Each token knows its position (depth in the tree) and the interval of sequences that contain it. Token k may be attended
-to by token t if k lies on t's path: t was brought in by sequence f(t), and k is contained in f(t).
+Each token knows its position (depth in the tree) and the interval of pieces that contain it. Token k may be attended
+to by token t if k lies on t's path: t was brought in by piece f(t), and k is contained in f(t). Keys are numbered with
+the carried path first: key k < carried is position k of that path, key carried + i is token i of the row.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evalkit.engine.plan import PackedBatch
 from evalkit.engine.sequences import Sequence
 
 Indices = npt.NDArray[np.int64]
@@ -28,95 +30,114 @@ class AttentionGroup:
     Attributes:
         start: First token of the run.
         stop: One past its last token.
-        path: int64 [keys before the run], the earlier tokens that its first sequence attends to.
+        keys: int64 [keys], the keys that any of them attends to, in ascending order; the run's own tokens are the last.
         chain: Whether the run is one unbranched path from the root, so that plain causal attention is right.
     """
 
     start: int
     stop: int
-    path: Indices
+    keys: Indices
     chain: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PackedBatch:
-    """Sequences packed so that every shared token stands once.
+class PackedRow:
+    """Pieces packed so that every shared token stands once.
 
     Attributes:
         tokens: int64 [tokens], token ids in depth-first order.
         positions: int64 [tokens], depth of each token in its sequences.
-        first: int64 [tokens], the sequence (place in the batch) that brought the token in.
-        last: int64 [tokens], the last sequence that contains it.
+        first: int64 [tokens], the piece that brought the token in.
+        last: int64 [tokens], the last piece that contains it.
+        carried: Keys of the carried path, which all tokens attend to.
         groups: Runs of tokens, in order, covering all.
-        rows: int64 [distinct scored positions], tokens whose predictions are needed.
+        rows: int64 [distinct scored positions], ascending: tokens whose predictions are needed.
         pair_rows: int64 [scored], for each scored target the place in `rows` of the position that predicts it.
-        targets: int64 [scored], the tokens to be predicted, sequence after sequence.
-        scored: Number of targets of each sequence.
+        targets: int64 [scored], the tokens to be predicted, piece after piece.
+        scored: int64 [pieces], number of targets of each.
     """
 
     tokens: Indices
     positions: Indices
     first: Indices
     last: Indices
+    carried: int
     groups: tuple[AttentionGroup, ...]
     rows: Indices
     pair_rows: Indices
     targets: Indices
-    scored: tuple[int, ...]
+    scored: Indices
 
 
-def pack_batch(sequences: Sequences[Sequence], shared: Sequences[int]) -> PackedBatch:
-    """Packs depth-first neighbours into one row.
+def pack_row(sequences: Sequences[Sequence], batch: PackedBatch, tile: int | None = None) -> PackedRow:
+    """Packs a batch into one row.
 
     Args:
-        sequences: In depth-first order.
-        shared: Length of the prefix each shares with the one before it; the first value is ignored.
+        sequences: All sequences; the batch says which.
+        batch: What to pack.
+        tile: Attend in runs of at most so many tokens of one branch, each to its own path only, so that how a run is
+            computed does not depend on its neighbours. None for runs of several branches.
     """
     paths: list[Indices] = []
     segments: list[tuple[int, int]] = []
-    last_chunks: list[Indices] = []
-    count = 0
-    for place, sequence in enumerate(sequences):
-        kept = int(shared[place]) if place else 0
-        new = np.arange(count, count + len(sequence.inputs) - kept, dtype=np.int64)
-        paths.append(np.concatenate([paths[-1][:kept], new]) if place else new)
+    count = batch.carried
+    for piece in batch.pieces:
+        new = np.arange(count, count + piece.stop - piece.start, dtype=np.int64)
+        before = paths[-1] if paths else np.arange(batch.carried, dtype=np.int64)
+        paths.append(np.concatenate([before[: piece.start], new]))
         segments.append((count, count + len(new)))
-        last_chunks.append(np.full(len(new), place, dtype=np.int64))
         count += len(new)
-    first = np.concatenate(last_chunks)
+    sizes = [stop - start for start, stop in segments]
+    first = np.repeat(np.arange(len(segments), dtype=np.int64), sizes)
     last = first.copy()
-    # later sequences contain only tokens at the head of their path, so the largest place wins
-    for place in range(1, len(sequences)):
-        last[paths[place][: int(shared[place])]] = place
-    tokens = np.empty(count, dtype=np.int64)
-    positions = np.empty(count, dtype=np.int64)
-    for (start, stop), sequence in zip(segments, sequences, strict=True):
-        tokens[start:stop] = sequence.inputs[len(sequence.inputs) - (stop - start) :]
-        positions[start:stop] = np.arange(len(sequence.inputs) - (stop - start), len(sequence.inputs))
-    scored_at = np.concatenate([path[sequence.first_scored :] for path, sequence in zip(paths, sequences, strict=True)])
-    rows, pair_rows = np.unique(scored_at, return_inverse=True)
-    return PackedBatch(
-        tokens=tokens,
-        positions=positions,
+    # later pieces contain only tokens at the head of their path, so the largest place wins
+    for place, (piece, path) in enumerate(zip(batch.pieces, paths, strict=True)):
+        last[path[batch.carried : piece.start] - batch.carried] = place
+    chosen = [sequences[piece.sequence] for piece in batch.pieces]
+    new_tokens = [one.inputs[piece.start : piece.stop] for one, piece in zip(chosen, batch.pieces, strict=True)]
+    positions = [np.arange(piece.start, piece.stop, dtype=np.int64) for piece in batch.pieces]
+    scored_at = [path[piece.scored :] for path, piece in zip(paths, batch.pieces, strict=True)]
+    targets = [
+        one.targets[piece.scored - one.first_scored : piece.stop - one.first_scored]
+        if piece.scored < piece.stop
+        else one.targets[:0]
+        for one, piece in zip(chosen, batch.pieces, strict=True)
+    ]
+    rows, pair_rows = np.unique(np.concatenate(scored_at) - batch.carried, return_inverse=True)
+    return PackedRow(
+        tokens=np.concatenate(new_tokens).astype(np.int64),
+        positions=np.concatenate(positions),
         first=first,
         last=last,
-        groups=_attention_groups(segments, first, last),
+        carried=batch.carried,
+        groups=tuple(_groups(segments, paths, batch.carried, tile)),
         rows=rows,
         pair_rows=pair_rows.astype(np.int64),
-        targets=np.concatenate([sequence.targets for sequence in sequences]).astype(np.int64),
-        scored=tuple(len(sequence.targets) for sequence in sequences),
+        targets=np.concatenate(targets).astype(np.int64),
+        scored=np.array([len(part) for part in targets], dtype=np.int64),
     )
 
 
-def _attention_groups(segments: list[tuple[int, int]], first: Indices, last: Indices) -> tuple[AttentionGroup, ...]:
-    groups = []
-    pending = [segment for segment in segments if segment[0] < segment[1]]
-    while pending:
-        start, stop = pending.pop(0)
-        merged = 1
-        while pending and pending[0][1] - start <= GROUP_TOKENS:
-            stop = pending.pop(0)[1]
-            merged += 1
-        path = np.flatnonzero(last[:start] >= first[start])
-        groups.append(AttentionGroup(start, stop, path, chain=merged == 1 and not len(path)))
-    return tuple(groups)
+def _groups(
+    segments: Sequences[tuple[int, int]], paths: Sequences[Indices], carried: int, tile: int | None
+) -> list[AttentionGroup]:
+    """Runs of tokens; `segments` and `paths` number them as keys."""
+    groups: list[AttentionGroup] = []
+    pending = [(start, stop, path) for (start, stop), path in zip(segments, paths, strict=True) if start < stop]
+    place = 0
+    while place < len(pending):
+        start, stop, path = pending[place]
+        place += 1
+        if tile is not None:
+            above = len(path) - (stop - start)
+            for head in range(start, stop, tile):
+                end = min(stop, head + tile)
+                groups.append(AttentionGroup(head - carried, end - carried, path[: above + end - start], chain=False))
+            continue
+        chain = len(path) == stop - start
+        while place < len(pending) and pending[place][1] - start <= GROUP_TOKENS:
+            stop, chain = pending[place][1], False
+            place += 1
+        keys = np.concatenate([path, np.arange(int(path[-1]) + 1, stop, dtype=np.int64)])
+        groups.append(AttentionGroup(start - carried, stop - carried, keys, chain))
+    return groups

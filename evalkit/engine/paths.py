@@ -1,4 +1,4 @@
-"""The two ways to compute a batch, held to the same answers by the self-check and by tests.
+"""The ways to compute a batch, held to the same answers by the self-check and by tests.
 
 `PackedPath` computes each shared token once; it needs a model that attends through transformers' attention interface and
 keeps no other state across tokens. `PaddedPath` is right on any causal language model.
@@ -6,47 +6,68 @@ keeps no other state across tokens. `PaddedPath` is right on any causal language
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from collections.abc import Sequence as Sequences
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from evalkit.engine import attention, plan
-from evalkit.engine.forward import SplitModel
-from evalkit.engine.packing import pack_batch
+from evalkit.engine.forward import ScoredPairs, SplitModel
+from evalkit.engine.packing import pack_row
+from evalkit.engine.plan import Batch, Order, PackedBatch, PaddedBatch
 from evalkit.engine.sequences import Sequence
+
+# With fixed sizes: queries in one attention call, and rows that go through the head at once.
+EXACT_QUERIES = 64
+EXACT_HEAD_ROWS = 128
+
+
+class Part(NamedTuple):
+    """What a batch says about one sequence: all its targets, or those that lie in this batch.
+
+    Attributes:
+        sequence: Which one.
+        offset: Its first target that is scored here.
+        log_probabilities: float32 [targets scored here] (nats).
+        greedy: bool [targets scored here], whether each is the most probable token.
+    """
+
+    sequence: int
+    offset: int
+    log_probabilities: npt.NDArray[np.float32]
+    greedy: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BatchScores:
-    """Answers of one batch.
+class Launched:
+    """A batch whose results may still be under way on the device.
 
     Attributes:
-        indices: Sequences answered, in the order of the values.
-        log_probabilities: float32 [all their targets] (nats), sequence after sequence.
-        greedy: bool [all their targets].
-        scored: Number of targets of each sequence.
+        indices: The sequence of each part.
+        offsets: First target of each part.
+        counts: Targets of each part.
+        values: float32 [2, targets], on the device: log-probabilities, and 1.0 where greedy; part after part.
         tokens: Tokens put through the model (padding not counted).
     """
 
-    indices: tuple[int, ...]
-    log_probabilities: npt.NDArray[np.float32]
-    greedy: npt.NDArray[np.bool_]
-    scored: tuple[int, ...]
+    indices: Sequences[int]
+    offsets: Sequences[int]
+    counts: npt.NDArray[np.int64]
+    values: torch.Tensor
     tokens: int
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Sequences that go through the model together; `rows` and `shared` say how the path lays them out."""
-
-    indices: tuple[int, ...]
-    shared: tuple[int, ...] = ()
-    rows: tuple[tuple[int, ...], ...] = ()
+    def parts(self) -> list[Part]:
+        """Waits for the device and copies everything back at once."""
+        values = self.values.cpu().numpy()
+        ends = np.cumsum(self.counts)
+        return [
+            Part(index, offset, values[0, end - count : end], values[1, end - count : end] > 0)
+            for index, offset, count, end in zip(self.indices, self.offsets, self.counts, ends, strict=True)
+            if count
+        ]
 
 
 class Path(Protocol):
@@ -54,54 +75,76 @@ class Path(Protocol):
 
     name: str
 
-    def plan(self, sequences: Sequences[Sequence], order: plan.Order, budget: int) -> list[Batch]:
+    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> Sequences[Batch]:
         """Cuts sequences into batches; a pure function of its arguments."""
         ...
 
-    def compute(self, sequences: Sequences[Sequence], batch: Batch) -> BatchScores:
-        """Scores one batch."""
+    def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
+        """Starts one batch. Batches that carry something need those before them to be launched first."""
         ...
 
 
 class PackedPath:
-    """Every shared token once: the batch is a prefix tree, laid out as one row.
+    """Every shared token once: the batch is a part of the prefix tree, laid out as one row.
 
     Args:
         split: The model.
         upcast: See `SplitModel.log_probabilities`.
+        carry_limit: Longest path (tokens) whose keys and values are carried from batch to batch.
+        fixed_size: Give every batch exactly so many tokens, and attend and score in blocks of fixed sizes, so that a
+            score does not depend on what else is computed. None for batches as large as they happen to be.
     """
 
     name = "packed"
 
-    def __init__(self, split: SplitModel, *, upcast: bool = True) -> None:
+    def __init__(
+        self, split: SplitModel, *, upcast: bool = True, carry_limit: int = 2**31, fixed_size: int | None = None
+    ) -> None:
         self.split = split
         self.upcast = upcast
+        self.carry_limit = carry_limit
+        self.fixed_size = fixed_size
         self.device = split.core.device
+        self.carry = attention.Carry()
 
-    def plan(self, sequences: Sequences[Sequence], order: plan.Order, budget: int) -> list[Batch]:
-        """Runs of depth-first neighbours with at most `budget` distinct tokens."""
-        lengths = [len(sequence.inputs) for sequence in sequences]
-        return [
-            Batch(tuple(int(i) for i in order.indices[part]), tuple(int(s) for s in order.shared[part]))
-            for part in plan.pack(order, lengths, budget)
-        ]
+    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[PackedBatch]:
+        """The prefix tree cut into batches of about `budget` tokens."""
+        if self.fixed_size:
+            return plan.pack(sequences, order, plan.Sizes.fixed(self.fixed_size))
+        return plan.pack(sequences, order, plan.Sizes.of(budget, self.carry_limit))
 
-    def compute(self, sequences: Sequences[Sequence], batch: Batch) -> BatchScores:
-        """Scores one batch with one forward pass and one copy back."""
-        packed = pack_batch([sequences[index] for index in batch.indices], batch.shared)
-        tokens = torch.from_numpy(packed.tokens)[None].to(self.device, non_blocking=True)
-        positions = torch.from_numpy(packed.positions)[None].to(self.device, non_blocking=True)
-        with torch.inference_mode(), attention.packed_attention(self.split.core, packed):
+    def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
+        """Scores one batch with one forward pass."""
+        if not isinstance(batch, PackedBatch):
+            raise TypeError("the packed path computes packed batches")
+        row = pack_row(sequences, batch, EXACT_QUERIES if self.fixed_size else None)
+        tokens, positions = self._to_device(row.tokens), self._to_device(row.positions)
+        with (
+            torch.inference_mode(),
+            attention.packed_attention(
+                self.split.core,
+                row,
+                self.carry,
+                keep=bool(batch.keeps),
+                exact_rows=EXACT_QUERIES if self.fixed_size else None,
+            ),
+        ):
             # an all-ones mask keeps transformers from reading the positions as independent packed texts
             states = self.split.states(input_ids=tokens, position_ids=positions, attention_mask=torch.ones_like(tokens))
-            rows = torch.from_numpy(packed.rows).to(self.device)
-            values, greedy = self.split.log_probabilities(
-                states[0].index_select(0, rows),
-                torch.from_numpy(packed.pair_rows).to(self.device),
-                torch.from_numpy(packed.targets).to(self.device),
+            values = self.split.log_probabilities(
+                states[0],
+                ScoredPairs.of(row.rows, row.pair_rows, row.targets),
                 upcast=self.upcast,
+                block=EXACT_HEAD_ROWS if self.fixed_size else None,
             )
-        return BatchScores(batch.indices, *_to_host(values, greedy), packed.scored, len(packed.tokens))
+        indices = [piece.sequence for piece in batch.pieces]
+        offsets = [piece.scored - sequences[piece.sequence].first_scored for piece in batch.pieces]
+        return Launched(indices, offsets, row.scored, values, len(row.tokens))
+
+    def _to_device(self, values: npt.NDArray[np.int64]) -> torch.Tensor:
+        if self.fixed_size:
+            values = np.pad(values, (0, self.fixed_size - len(values)))
+        return torch.from_numpy(values)[None].to(self.device, non_blocking=True)
 
 
 class PaddedPath:
@@ -112,25 +155,27 @@ class PaddedPath:
     Args:
         split: The model.
         upcast: See `SplitModel.log_probabilities`.
+        alone: One sequence at a time, so that a score does not depend on what else is computed.
     """
 
     name = "padded"
 
-    def __init__(self, split: SplitModel, *, upcast: bool = True) -> None:
+    def __init__(self, split: SplitModel, *, upcast: bool = True, alone: bool = False) -> None:
         self.split = split
         self.upcast = upcast
+        self.alone = alone
         self.device = split.core.device
 
-    def plan(self, sequences: Sequences[Sequence], order: plan.Order, budget: int) -> list[Batch]:
+    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[PaddedBatch]:
         """Rows of like length, at most `budget` positions a batch."""
-        lengths = [len(sequence.inputs) for sequence in sequences]
-        return [
-            Batch(tuple(index for row in rows for index in row), rows=tuple(tuple(row) for row in rows))
-            for rows in plan.pad(order, lengths, budget)
-        ]
+        if self.alone:
+            return plan.alone(order)
+        return plan.pad(order, [len(sequence.inputs) for sequence in sequences], budget)
 
-    def compute(self, sequences: Sequences[Sequence], batch: Batch) -> BatchScores:
-        """Scores one batch with one forward pass and one copy back."""
+    def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
+        """Scores one batch with one forward pass."""
+        if not isinstance(batch, PaddedBatch):
+            raise TypeError("the padded path computes padded batches")
         longest = [sequences[row[-1]].inputs for row in batch.rows]
         width = max(len(inputs) for inputs in longest)
         tokens = np.zeros((len(longest), width), dtype=np.int64)
@@ -143,29 +188,12 @@ class PaddedPath:
                 for index in indices
             ]
         )
-        positions, pair_rows = np.unique(scored_at, return_inverse=True)
+        rows, pair_rows = np.unique(scored_at, return_inverse=True)
         targets = np.concatenate([sequences[index].targets for index in batch.indices]).astype(np.int64)
         with torch.inference_mode():
             states = self.split.states(input_ids=torch.from_numpy(tokens).to(self.device, non_blocking=True))
-            values, greedy = self.split.log_probabilities(
-                states.flatten(0, 1).index_select(0, torch.from_numpy(positions).to(self.device)),
-                torch.from_numpy(pair_rows.astype(np.int64)).to(self.device),
-                torch.from_numpy(targets).to(self.device),
-                upcast=self.upcast,
+            values = self.split.log_probabilities(
+                states.flatten(0, 1), ScoredPairs.of(rows, pair_rows.astype(np.int64), targets), upcast=self.upcast
             )
-        scored = tuple(len(sequences[index].targets) for index in batch.indices)
-        return BatchScores(batch.indices, *_to_host(values, greedy), scored, sum(len(inputs) for inputs in longest))
-
-
-def _to_host(values: torch.Tensor, greedy: torch.Tensor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Both results in one copy: the greedy flag travels as a second row of floats."""
-    both = torch.stack([values, greedy.float()]).cpu().numpy()
-    return both[0], both[1] > 0
-
-
-def each_sequence(scores: BatchScores) -> Iterator[tuple[int, npt.NDArray[np.float32], bool]]:
-    """(sequence, its targets' log-probabilities, whether all were greedy), one sequence after another."""
-    ends = np.cumsum(scores.scored)
-    for index, end, count in zip(scores.indices, ends, scores.scored, strict=True):
-        part = slice(int(end) - count, int(end))
-        yield index, scores.log_probabilities[part], bool(scores.greedy[part].all())
+        counts = np.array([len(sequences[index].targets) for index in batch.indices], dtype=np.int64)
+        return Launched(batch.indices, [0] * len(counts), counts, values, sum(len(inputs) for inputs in longest))

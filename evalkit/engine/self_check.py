@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from evalkit.engine import plan
+from evalkit.engine import memory, plan
 from evalkit.engine.attention import PackedAttentionError
 from evalkit.engine.forward import SplitModel
-from evalkit.engine.paths import PackedPath, PaddedPath, Path, each_sequence
+from evalkit.engine.paths import PackedPath, PaddedPath, Path
 from evalkit.engine.sequences import Sequence
 from evalkit.errors import ModelError
 
@@ -38,6 +38,8 @@ class SelfCheck:
         padded_difference: The same for the padded path.
         tolerance: Largest difference accepted (nats).
         prefix_tokens: Length of the common prefix that was used.
+        deterministic: How scores are kept from depending on each other: `fixed sizes`, `one at a time`, None when they
+            are not.
     """
 
     path: str
@@ -45,37 +47,60 @@ class SelfCheck:
     padded_difference: float | None
     tolerance: float
     prefix_tokens: int
+    deterministic: str | None = None
 
 
 def choose_path(
-    split: SplitModel, max_length: int, *, allow_packed: bool = True, upcast: bool = True
+    split: SplitModel,
+    max_length: int,
+    *,
+    allow_packed: bool = True,
+    upcast: bool = True,
+    deterministic: bool = False,
 ) -> tuple[Path, SelfCheck]:
-    """The fastest path that agrees with plain forward passes.
+    """The fastest path that agrees with plain forward passes, and with itself bit for bit where that is asked for.
 
     Raises:
         ModelError: No path does; the message shows the differences.
     """
     sequences, prefix = _probe(split, max_length)
     expected = _plain(split, sequences)
-    padded_path = PaddedPath(split)
-    padded = _difference(padded_path, sequences, expected)
+    padded = _difference(PaddedPath(split, alone=deterministic), sequences, expected)
     half = split.core.dtype != torch.float32
     tolerance = max(TOLERANCE_HALF, 4 * (padded or 0.0)) if half else TOLERANCE_FLOAT32
     packed = None
     if allow_packed:
+        fixed = memory.fixed_size(split) if deterministic else None
+        path = PackedPath(split, carry_limit=memory.carry_limit(split), fixed_size=fixed)
         try:
-            packed = _difference(PackedPath(split), sequences, expected)
+            packed = _difference(path, sequences, expected)
+            exact = not deterministic or _alone_is_the_same(path, sequences)
         except (PackedAttentionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
             _reraise_out_of_memory(error)
-        if packed is not None and packed <= tolerance:
-            return PackedPath(split, upcast=upcast), SelfCheck("packed", packed, padded, tolerance, prefix)
+        if packed is not None and packed <= tolerance and exact:
+            path.upcast = upcast
+            how = "fixed sizes" if deterministic else None
+            return path, SelfCheck("packed", packed, padded, tolerance, prefix, how)
     if padded is None or padded > tolerance:
         raise ModelError(
             f"the model does not agree with itself: scored in a batch its log-probabilities differ from single forward "
             f"passes by {_show(padded)} nats (padded) and {_show(packed)} nats (packed), more than {tolerance:g}",
             hint="the model may depend on padding or not be causal; try --dtype float32, or report the model",
         )
-    return PaddedPath(split, upcast=upcast), SelfCheck("padded", packed, padded, tolerance, prefix)
+    how = "one at a time" if deterministic else None
+    return PaddedPath(split, upcast=upcast, alone=deterministic), SelfCheck(
+        "padded", packed, padded, tolerance, prefix, how
+    )
+
+
+def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
+    """Whether every sequence has, to the bit, the same scores alone as together with the others."""
+    together = _values(path, sequences, plan.depth_first(sequences), 0)
+    for index in (0, 2):
+        apart = _values(path, sequences, plan.depth_first(sequences, [index]), 0)
+        if apart[index].tobytes() != together[index].tobytes():
+            return False
+    return True
 
 
 def _show(difference: float | None) -> str:
@@ -120,12 +145,23 @@ def _plain(split: SplitModel, sequences: list[Sequence]) -> list[np.ndarray]:
 
 
 def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray]) -> float | None:
+    """Largest difference in one batch, and in batches so small that they have to carry the prefix along."""
     largest = 0.0
     order = plan.depth_first(sequences)
-    for batch in path.plan(sequences, order, budget=sum(len(sequence.inputs) for sequence in sequences) * 2):
-        for index, values, _ in each_sequence(path.compute(sequences, batch)):
+    whole = sum(len(sequence.inputs) for sequence in sequences)
+    budgets = [2 * whole] if getattr(path, "fixed_size", None) else [2 * whole, len(sequences[0].inputs)]
+    for budget in budgets:
+        for index, values in _values(path, sequences, order, budget).items():
             difference = np.abs(values - expected[index])
             if not np.isfinite(difference).all():
                 return None
             largest = max(largest, float(difference.max()))
     return largest
+
+
+def _values(path: Path, sequences: list[Sequence], order: plan.Order, budget: int) -> dict[int, np.ndarray]:
+    parts = [part for batch in path.plan(sequences, order, budget) for part in path.launch(sequences, batch).parts()]
+    return {
+        index: np.concatenate([part.log_probabilities for part in parts if part.sequence == index])
+        for index in order.indices.tolist()
+    }

@@ -40,17 +40,18 @@ class Sequence:
 def continuation_sequence(context: TokenArray, continuation: TokenArray, max_length: int) -> Sequence:
     """The sequence that scores `continuation` after `context`, cut on the left to `max_length` inputs.
 
-    The last continuation token is never an input. Cutting follows lm-eval's `hf` model: the last max_length + 1 tokens
-    of context and continuation are kept.
+    The last continuation token is never an input, so that continuations of one token leave the context's array as it is
+    and all share it. Cutting follows lm-eval's `hf` model: the last max_length + 1 tokens of context and continuation are
+    kept.
     """
     if len(continuation) > max_length:
         raise OverLengthError(
             f"an answer of {len(continuation)} tokens is longer than the model's context of {max_length}",
             hint="leave the document out with --over-length skip, or use a model with a longer context",
         )
-    tokens = np.concatenate([context, continuation])
-    excess = max(0, len(tokens) - (max_length + 1))
-    return Sequence(tokens[excess:-1], tokens[len(context) :], excess)
+    inputs = context if len(continuation) == 1 else np.concatenate([context, continuation[:-1]])
+    excess = max(0, len(inputs) - max_length)
+    return Sequence(inputs[excess:] if excess else inputs, continuation, excess)
 
 
 def rolling_sequences(

@@ -1,20 +1,33 @@
-"""Text to tokens: the rules by which lm-eval 0.4.13 joins context and continuation, applied to whole batches at once."""
+"""Text to tokens: the rules by which lm-eval 0.4.13 joins context and continuation, applied to whole batches at once.
+
+Texts are encoded in parts where that gives the ids of the whole text (`evalkit.engine.cutting`), so that a few-shot
+example or an answer letter that thousands of requests repeat is tokenised once.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evalkit.engine.cutting import Cutter, cutter_for
 from evalkit.engine.sequences import TokenArray
-from evalkit.errors import DataError, ModelError
+from evalkit.errors import DataError
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 # Texts handed to the tokenizer's own thread pool at once: enough to fill it, small enough to stream.
 BATCH = 2048
+# Pairs of each call that are also encoded whole: a check on the reasoning behind the cuts, on the run's own texts.
+VERIFIED = 32
+
+Tokens = tuple[TokenArray, TokenArray]
 
 
 class TextEncoder:
@@ -29,6 +42,8 @@ class TextEncoder:
         self.tokenizer = tokenizer
         self.prefix_token = prefix_token
         self._prefix_text = str(tokenizer.decode([prefix_token]))
+        self._backend = _plain_backend(tokenizer)
+        self._cutter = None if self._backend is None else cutter_for(self._backend, len(self._prefix_text))
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[TokenArray]:
         """Token ids of each text, int32 [tokens].
@@ -46,47 +61,102 @@ class TextEncoder:
         return [encoded[index] for index in range(len(texts))]
 
     def _encode_batch(self, texts: Sequence[str], add_special_tokens: bool) -> Iterable[TokenArray]:
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
-            if backend is not None:
-                for encoding in backend.encode_batch_fast(batch, add_special_tokens=add_special_tokens):
-                    yield np.asarray(encoding.ids, dtype=np.int32)
+            if self._backend is not None:
+                for encoding in self._backend.encode_batch_fast(batch, add_special_tokens=add_special_tokens):
+                    yield np.array(encoding.ids, dtype=np.int32)
             else:
                 for ids in self.tokenizer(batch, add_special_tokens=add_special_tokens)["input_ids"]:
-                    yield np.asarray(ids, dtype=np.int32)
+                    yield np.array(ids, dtype=np.int32)
 
-    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[TokenArray, TokenArray]]:
-        """Token ids of each (context, continuation).
+    def _encode_distinct(self, texts: Iterable[str], *, special_tokens: bool) -> dict[str, TokenArray]:
+        distinct = list(dict.fromkeys(texts))
+        return dict(zip(distinct, self.encode(distinct, special_tokens=special_tokens), strict=True))
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]], shared: Sequence[int] | None = None) -> list[Tokens]:
+        """Token ids of each (context, continuation); equal contexts give the same array.
 
         The rules are lm-eval's (`TemplateLM._encode_pair`, `loglikelihood`): white space at the end of the context
         moves to the continuation; both are encoded together and the context alone, and the continuation is what
         follows the context's number of tokens; an empty context is the prefix token.
 
+        Args:
+            pairs: Contexts and continuations.
+            shared: For each pair, how many characters of the context other pairs repeat (`Score.shared`). It saves
+                time and never changes an id.
+
         Raises:
             DataError: A continuation has no token of its own, so that there is nothing to score.
         """
         joined = [_move_spaces(context, continuation) for context, continuation in pairs]
-        contexts = {context: index for index, context in enumerate(dict.fromkeys(c for c, _ in joined if c))}
-        context_ids = self.encode(list(contexts), special_tokens=True)
-        wholes = iter(self.encode([context + rest for context, rest in joined if context], special_tokens=True))
-        alone = iter(self.encode([rest for context, rest in joined if not context], special_tokens=False))
-        encoded = []
-        for (context, _), (_, original) in zip(joined, pairs, strict=True):
-            if context:
-                head = context_ids[contexts[context]]
-                tail = next(wholes)[len(head) :]
-            else:
-                head, tail = np.array([self.prefix_token], dtype=np.int32), next(alone)
-                if len(tail) and tail[0] == self.prefix_token:
-                    head, tail = tail[:1], tail[1:]
+        encoded = self._encode_joined(joined, shared or [0] * len(pairs))
+        for (_head, tail), (context, _rest), (_context, original) in zip(encoded, joined, pairs, strict=True):
             if not len(tail):
                 raise DataError(
                     f"the continuation {original!r} has no token of its own after the context ending {context[-40:]!r}",
                     hint="the tokenizer merges it into the context: end the context or begin the continuation elsewhere",
                 )
-            encoded.append((head, tail))
         return encoded
+
+    def _encode_joined(self, joined: Sequence[tuple[str, str]], shared: Sequence[int]) -> list[Tokens]:
+        encoded = self._encode_cut(joined, shared, self._cutter)
+        if self._cutter is None:
+            return encoded
+        checked = range(0, len(joined), max(1, len(joined) // VERIFIED))
+        wholes = self._encode_cut([joined[index] for index in checked], [0] * len(checked), None)
+        if all(_equal(encoded[index], whole) for index, whole in zip(checked, wholes, strict=True)):
+            return encoded
+        logger.warning("the tokenizer's parts do not add up to the whole text: every text is tokenised whole")
+        self._cutter = None
+        return self._encode_cut(joined, shared, None)
+
+    def _encode_cut(
+        self, joined: Sequence[tuple[str, str]], shared: Sequence[int], cutter: Cutter | None
+    ) -> list[Tokens]:
+        """As `encode_pairs` for pairs whose spaces are moved; without a cutter from whole strings only."""
+        heads = self._encode_contexts(
+            {context: place for (context, _), place in zip(joined, shared, strict=True) if context}, cutter
+        )
+        # the end of the context that a continuation is encoded with; None where only the whole context will do
+        windows = [cutter.window(*pair) if cutter and all(pair) else None for pair in joined]
+        short = [(window, rest) for window, (_, rest) in zip(windows, joined, strict=True) if window is not None]
+        long = [pair for window, pair in zip(windows, joined, strict=True) if window is None and pair[0]]
+        ends = self._encode_distinct((window for window, _ in short), special_tokens=False)
+        parts = self._encode_distinct((window + rest for window, rest in short), special_tokens=False)
+        wholes = self._encode_distinct((context + rest for context, rest in long), special_tokens=True)
+        alone = self._encode_distinct((rest for context, rest in joined if not context), special_tokens=False)
+        encoded = []
+        for window, (context, rest) in zip(windows, joined, strict=True):
+            if not context:
+                encoded.append(self._after_prefix(alone[rest]))
+            elif window is None:
+                encoded.append((heads[context], wholes[context + rest][len(heads[context]) :]))
+            else:
+                encoded.append((heads[context], parts[window + rest][len(ends[window]) :]))
+        return encoded
+
+    def _encode_contexts(self, contexts: dict[str, int], cutter: Cutter | None) -> dict[str, TokenArray]:
+        """Token ids of each context (with its shared characters), every distinct segment of them encoded once."""
+        cut = {text: cutter.segments(text, shared) if cutter else [text] for text, shared in contexts.items()}
+        firsts = self._encode_distinct((parts[0] for parts in cut.values()), special_tokens=True)
+        others = self._encode_distinct((part for parts in cut.values() for part in parts[1:]), special_tokens=False)
+        return {
+            text: np.concatenate([firsts[parts[0]], *(others[part] for part in parts[1:])])
+            for text, parts in cut.items()
+        }
+
+    def _after_prefix(self, tokens: TokenArray) -> Tokens:
+        """The prefix token and what follows it: a text's tokens, or all but the first if that is the prefix token."""
+        if len(tokens) and tokens[0] == self.prefix_token:
+            return tokens[:1], tokens[1:]
+        return np.array([self.prefix_token], dtype=np.int32), tokens
+
+
+def _plain_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer | None:
+    """The fast tokenizer inside, unless there is none or it was saved with a limit or padding of its own."""
+    backend: Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
+    return None if backend is None or backend.truncation or backend.padding else backend
 
 
 def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
@@ -94,11 +164,5 @@ def _move_spaces(context: str, continuation: str) -> tuple[str, str]:
     return stripped, context[len(stripped) :] + continuation
 
 
-def check_special_tokens(tokenizer: PreTrainedTokenizerBase, prefix_token: int | None) -> int:
-    """The token that stands for an empty context; a tokenizer with neither BOS nor EOS is an error."""
-    if prefix_token is None:
-        raise ModelError(
-            f"the tokenizer {tokenizer.name_or_path} has neither a beginning-of-sequence nor an end-of-sequence token",
-            hint="set bos_token or eos_token in its tokenizer_config.json",
-        )
-    return prefix_token
+def _equal(left: Tokens, right: Tokens) -> bool:
+    return all(np.array_equal(ours, theirs) for ours, theirs in zip(left, right, strict=True))

@@ -17,7 +17,7 @@ from evalkit.models.location import ModelLocation, resolve
 from evalkit.models.options import ModelOptions, pick_device, pick_dtype
 from evalkit.models.quiet import quiet_libraries
 from evalkit.models.tokenizer import prefix_token, tokenizer_at
-from evalkit.models.weights import load_weights
+from evalkit.models.weights import load_config, load_weights
 from evalkit.results import ModelInfo
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
 
+    def load(self) -> LoadedModel:
+        """Itself: as `OpenedModel.load`, with nothing left to do."""
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class _Source:
@@ -61,51 +65,97 @@ class _Source:
     revision: str | None
 
 
-def load_model(spec: str, options: ModelOptions | None = None) -> LoadedModel:
-    """Loads the model that `spec` means.
+class OpenedModel:
+    """A model whose tokenizer and configuration are loaded; its weights are found and checked, but not loaded.
+
+    Args:
+        location: What the user means.
+        options: How to load it.
+
+    Attributes:
+        tokenizer: Its tokenizer.
+        max_length: Context length in tokens.
+        prefix_token: Id of the token before a text without context.
+        device: Where it will compute.
+
+    Raises:
+        ModelError: It is missing, incomplete, refused, or its configuration is not a causal language model's.
+        UsageError: An option has no meaning on this machine.
+    """
+
+    def __init__(self, location: ModelLocation, options: ModelOptions) -> None:
+        self.device = pick_device(options.device)
+        self._dtype = pick_dtype(options.dtype, self.device)
+        self._location, self._options = location, options
+        base = location.base or location
+        self._own_files: list[Path] = []
+        if location.base is not None:
+            require_peft()
+            assert location.path is not None
+            self._own_files = adapter_files(location.path, options)
+        self._source = _find(base, options)
+        self._hash = WeightsHash(self._source.files, self._source.directory)
+        with shared_gguf_reader() if self._source.gguf_file else nullcontext():
+            self.tokenizer = tokenizer_at(location, options)
+            self._config = load_config(self._source.directory, base.spec, options, self._source.gguf_file)
+        self.max_length = context_length(self._config, self.tokenizer, options)
+        self.prefix_token = prefix_token(self.tokenizer)
+
+    def load(self) -> LoadedModel:
+        """Loads the weights.
+
+        Raises:
+            ModelError: They are incomplete, corrupt, or not those of a causal language model.
+        """
+        location, source = self._location, self._source
+        base = location.base or location
+        model = load_weights(
+            source.directory, base.spec, self._options, self._config, self._dtype, self.device, source.gguf_file
+        )
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        weights_sha256, adapter = self._hash.hexdigest(), None
+        if self._own_files:
+            model, weights_sha256, adapter = _adapt(
+                model, location, self._own_files, weights_sha256, len(self.tokenizer)
+            )
+        with quiet_libraries():
+            check_causal(model, location.spec)
+        info = ModelInfo(
+            name=location.spec,
+            source=location.kind,
+            revision=source.revision,
+            parameters=parameters,
+            dtype=str(model.dtype).removeprefix("torch."),
+            weights_sha256=weights_sha256,
+            tokenizer_sha256=tokenizer_sha256(self.tokenizer),
+            adapter=adapter,
+            extra=_extra(model, location),
+        )
+        return LoadedModel(model, self.tokenizer, info, self.max_length, self.prefix_token, self.device, model.dtype)
+
+
+def open_model(spec: str, options: ModelOptions | None = None) -> OpenedModel:
+    """Finds the model that `spec` means and loads its tokenizer; the weights are left to `OpenedModel.load`.
 
     Args:
         spec: A directory, a `.gguf` file, `peft:DIR`, `smollm2`, or a hub id `org/name` or `org/name@revision`.
         options: How.
 
     Raises:
+        ModelError: It is missing, incomplete, refused, or its configuration is not a causal language model's.
+        UsageError: An option has no meaning on this machine.
+    """
+    return OpenedModel(resolve(spec), options or ModelOptions())
+
+
+def load_model(spec: str, options: ModelOptions | None = None) -> LoadedModel:
+    """Loads the model that `spec` means, weights and all; see `open_model`.
+
+    Raises:
         ModelError: It is missing, incomplete, corrupt, refused, or not a causal language model.
         UsageError: An option has no meaning on this machine.
     """
-    options = options or ModelOptions()
-    device = pick_device(options.device)
-    dtype = pick_dtype(options.dtype, device)
-    location = resolve(spec)
-    base = location.base or location
-    own_files = []
-    if location.base is not None:
-        require_peft()
-        assert location.path is not None
-        own_files = adapter_files(location.path, options)
-    source = _find(base, options)
-    weights_hash = WeightsHash(source.files, source.directory)
-    with shared_gguf_reader() if source.gguf_file else nullcontext():
-        tokenizer = tokenizer_at(location, options)
-        model = load_weights(source.directory, base.spec, options, dtype, device, source.gguf_file)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    weights_sha256, adapter = weights_hash.hexdigest(), None
-    if own_files:
-        model, weights_sha256, adapter = _adapt(model, location, own_files, weights_sha256, len(tokenizer))
-    with quiet_libraries():
-        check_causal(model, spec)
-    info = ModelInfo(
-        name=spec,
-        source=location.kind,
-        revision=source.revision,
-        parameters=parameters,
-        dtype=str(model.dtype).removeprefix("torch."),
-        weights_sha256=weights_sha256,
-        tokenizer_sha256=tokenizer_sha256(tokenizer),
-        adapter=adapter,
-        extra=_extra(model, location),
-    )
-    length = context_length(model.config, tokenizer, options)
-    return LoadedModel(model, tokenizer, info, length, prefix_token(tokenizer), device, model.dtype)
+    return open_model(spec, options).load()
 
 
 def _find(location: ModelLocation, options: ModelOptions) -> _Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def _load(directory: Path, options: ModelOptions, **where: Any) -> PreTrainedTok
             tokenizer = AutoTokenizer.from_pretrained(
                 directory, trust_remote_code=options.trust_remote_code, local_files_only=True, **where
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, struct.error) as error:
         raise ModelError(
             f"the tokenizer in '{directory}' cannot be loaded: {first_line(error)}",
             hint="A missing package or a file that was not copied are the usual causes; "

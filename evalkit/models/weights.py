@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,7 @@ from evalkit.models.tokenizer import first_line
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 LOADING_ERRORS = (
     OSError,
@@ -29,12 +30,19 @@ LOADING_ERRORS = (
     RuntimeError,
     NotImplementedError,
     pickle.UnpicklingError,
+    struct.error,
 )
 """What transformers, peft, safetensors and gguf raise when a checkpoint cannot be used."""
 
 
 def load_weights(
-    directory: Path, name: str, options: ModelOptions, dtype: torch.dtype, device: torch.device, gguf_file: str | None
+    directory: Path,
+    name: str,
+    options: ModelOptions,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    gguf_file: str | None,
 ) -> PreTrainedModel:
     """Loads a causal language model onto a device.
 
@@ -42,6 +50,7 @@ def load_weights(
         directory: Where its files are.
         name: What to call it in messages.
         options: Whether remote code and pickled weights are allowed.
+        config: Its configuration.
         dtype: Type of the weights in memory.
         device: Where they go.
         gguf_file: Name of the GGUF file in `directory`; None for safetensors (or pickled) weights.
@@ -52,13 +61,9 @@ def load_weights(
     Raises:
         ModelError: It cannot be loaded, is no causal language model, or weights are missing or of another shape.
     """
-    arguments: dict[str, Any] = {"trust_remote_code": options.trust_remote_code, "local_files_only": True}
-    if gguf_file is not None:
-        arguments["gguf_file"] = gguf_file
+    arguments = _arguments(options, gguf_file) | {"config": config, "dtype": dtype}
     with quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
-        config = _load_config(directory, name, arguments)
-        refuse_other_heads(config, name)
-        model, report = _load_model(directory, name, arguments | {"config": config, "dtype": dtype}, options, device)
+        model, report = _load_model(directory, name, arguments, options, device)
         refuse_incomplete(name, report.get("missing_keys", ()), report.get("mismatched_keys", ()))
         if unused := sorted(report.get("unexpected_keys", ())):
             logger.warning("%s: %d weights of the checkpoint are not used, such as %s", name, len(unused), unused[0])
@@ -67,13 +72,32 @@ def load_weights(
     return model.eval()
 
 
-def _load_config(directory: Path, name: str, arguments: dict[str, Any]) -> Any:
+def load_config(directory: Path, name: str, options: ModelOptions, gguf_file: str | None) -> PretrainedConfig:
+    """Loads a model's configuration.
+
+    Args:
+        directory: Where its files are.
+        name: What to call it in messages.
+        options: Whether remote code is allowed.
+        gguf_file: Name of the GGUF file in `directory`; None for a config.json.
+
+    Raises:
+        ModelError: It cannot be loaded, or says that the model is not a causal language model.
+    """
     from transformers import AutoConfig
 
-    try:
-        return AutoConfig.from_pretrained(directory, **arguments)
-    except LOADING_ERRORS as error:
-        raise _cannot_load(name, error) from error
+    with quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
+        try:
+            config = AutoConfig.from_pretrained(directory, **_arguments(options, gguf_file))
+        except LOADING_ERRORS as error:
+            raise _cannot_load(name, error) from error
+    refuse_other_heads(config, name)
+    return config
+
+
+def _arguments(options: ModelOptions, gguf_file: str | None) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"trust_remote_code": options.trust_remote_code, "local_files_only": True}
+    return arguments if gguf_file is None else arguments | {"gguf_file": gguf_file}
 
 
 def _load_model(

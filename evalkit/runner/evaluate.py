@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evalkit.backends.base import Backend
+from evalkit.backends.base import Backend, Prepared
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
 from evalkit.results import Run, check_writable, write_samples
 from evalkit.runner.answering import answer_all, open_journal
-from evalkit.runner.asking import ask
+from evalkit.runner.asking import Asked, ask
 from evalkit.runner.assemble import assemble, sample_rows
 from evalkit.runner.progress import Progress, Silent
 from evalkit.runner.settings import RunSettings
@@ -38,18 +40,74 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that has only to be computed.
+
+    Attributes:
+        runs: The tasks with their data.
+        backend: What answers.
+        asked: The documents and what is asked about each.
+        prepared: All requests in the backend's form.
+        skipped: For each task how many documents were left out as too long.
+    """
+
+    runs: Sequence[TaskRun]
+    backend: Backend
+    asked: list[Asked]
+    prepared: Prepared
+    skipped: Counter[str]
+
+
+def prepare(
+    selection: Selection,
+    load_backend: Callable[[], Backend],
+    data: DataOptions,
+    settings: RunSettings,
+    progress: Progress,
+    watch: Stopwatch,
+) -> Ready:
+    """Everything before computing.
+
+    Data is read and checked before the model is loaded, so that a wrong name or a damaged row costs seconds. A backend
+    may go on loading its weights while prompts are built and tokenised.
+
+    Args:
+        selection: Tasks and groups.
+        load_backend: Loads what answers; called once, after the data.
+        data: Where datasets may come from.
+        settings: What else decides the scores.
+        progress: Told what happens.
+        watch: Takes the time.
+
+    Raises:
+        EvalkitError: See `evalkit.errors`.
+    """
+    progress.stage("reading data")
+    with watch.stage("data"):
+        runs = [_task_run(key, task, data, settings) for key, task in selection.tasks.items()]
+    progress.stage("loading the model")
+    with watch.stage("model"):
+        backend = load_backend()
+    progress.stage("tokenising prompts")
+    with watch.stage("tokens"):
+        asked, prepared, skipped = ask(runs, backend, settings, progress)
+    progress.stage("loading the weights")
+    with watch.stage("model"):
+        backend.settings()  # waits for what is loaded while prompts are built and tokenised
+    return Ready(runs, backend, asked, prepared, skipped)
+
+
 def evaluate(
     selection: Selection,
     load_backend: Callable[[], Backend],
-    *,
     data: DataOptions,
     settings: RunSettings,
+    *,
     output: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Evaluates a model on tasks.
-
-    Data is read and checked before the model is loaded, so that a wrong name or a damaged row costs seconds.
 
     Args:
         selection: Tasks and groups.
@@ -70,21 +128,14 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output)
-        progress.stage("reading data")
-        with watch.stage("data"):
-            runs = [_task_run(key, task, data, settings) for key, task in selection.tasks.items()]
-        progress.stage("loading the model")
-        with watch.stage("model"):
-            backend = load_backend()
-        progress.stage("tokenising prompts")
-        with watch.stage("tokens"):
-            asked, prepared, skipped = ask(runs, backend, settings, progress)
-        with open_journal(prepared, backend, output) as journal:
+        ready = prepare(selection, load_backend, data, settings, progress, watch)
+        backend, asked = ready.backend, ready.asked
+        with open_journal(ready.prepared, backend, output) as journal:
             progress.stage("scoring")
             with watch.stage("scoring"):
-                answers = answer_all(asked, prepared, backend, journal, progress)
+                answers = answer_all(asked, ready.prepared, backend, journal, progress)
             with watch.stage("scores"):
-                run = assemble(selection, runs, asked, skipped, answers, backend, settings, watch.seconds)
+                run = assemble(selection, ready.runs, asked, ready.skipped, answers, backend, settings, watch.seconds)
             if output is not None:
                 write_samples(samples_path(output), sample_rows(asked, answers))
                 run.save(output)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from evalkit.backends.local import LocalBackend, LocalOptions, NonFiniteRequestError
-from evalkit.models import LoadedModel, ModelOptions, load_model
+from evalkit.errors import ModelError
+from evalkit.models import LoadedModel, ModelOptions, OpenedModel, load_model, open_model
 from evalkit.requests import Request, Response, Roll, Score
 from tests.tiny_models import tiny_model
 
@@ -155,6 +159,45 @@ def test_not_a_number_names_the_request(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteRequestError) as caught:
         answers(backend, [Score("The kettle", " is hot")])
     assert caught.value.request == 0
+
+
+def test_prompts_are_tokenised_while_the_weights_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_model(str(tiny_model("llama", tmp_path)))
+    expected = answers(LocalBackend(opened.load()), REQUESTS)
+    tokenised = threading.Event()
+    load = OpenedModel.load
+
+    def late(model: OpenedModel) -> LoadedModel:
+        assert tokenised.wait(30)
+        return load(model)
+
+    monkeypatch.setattr(OpenedModel, "load", late)
+    backend = LocalBackend(opened)
+    prepared = backend.prepare(REQUESTS)
+    assert backend.max_length == 512
+    tokenised.set()
+    found = dict(answer for batch in backend.compute(prepared) for answer in batch)
+    assert [found[index] for index in range(len(REQUESTS))] == expected
+    assert backend.info == backend.loaded.info == load_model(opened.load().info.name).info
+
+
+def test_weights_that_cannot_be_loaded_are_reported_where_they_are_needed(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_model("llama", tmp_path), tmp_path / "copy"))
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: weights[name] for name in weights if "mlp" not in name}, folder / "model.safetensors")
+    backend = LocalBackend(open_model(str(folder)))
+    prepared = backend.prepare(REQUESTS)
+    for needed in (backend.settings, lambda: backend.info, lambda: next(backend.compute(prepared))):
+        with pytest.raises(ModelError, match="lacks weights for"):
+            needed()
+
+
+def test_choices_of_one_token_share_their_context(tmp_path: Path) -> None:
+    backend = LocalBackend(loaded(tmp_path))
+    context = "Question: What is the capital of France?\nAnswer:"
+    sequences = backend.prepare([Score(context, f" {answer}") for answer in ("the", "a", "is", "from")]).sequences
+    assert [len(sequence.targets) for sequence in sequences] == [1, 1, 1, 1]
+    assert all(sequence.inputs is sequences[0].inputs for sequence in sequences)
 
 
 def test_what_the_result_says_of_the_engine(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
-from evalkit.engine.paths import PackedPath, PaddedPath, each_sequence
+from evalkit.engine.paths import PackedPath, PaddedPath
 from evalkit.engine.sequences import Sequence
 from evalkit.errors import EvaluationError, ModelError
 from tests.tiny_models import tiny_model
@@ -51,7 +51,7 @@ def plain(model: torch.nn.Module, sequences: list[Sequence]) -> list[np.ndarray]
 
 
 def scores(engine: Engine, sequences: list[Sequence]) -> list[np.ndarray]:
-    found = {index: values for batch in engine.score(sequences) for index, values, _ in each_sequence(batch)}
+    found = {index: values for batch in engine.score(sequences) for index, values, _ in batch}
     return [found[index] for index in range(len(sequences))]
 
 
@@ -62,7 +62,7 @@ def test_scores_are_those_of_plain_forward_passes_whatever_the_budget(name: str,
     assert np.concatenate(expected).std() > 0.5  # a flat model would hide mistakes
     engine = Engine(load(name, tmp_path), 512)
     assert engine.check.path == ("packed" if name in PACKED else "padded")
-    for budget in (64, 300, 4096):
+    for budget in (24, 64, 300, 4096):  # the smallest carries prefixes and cuts the long text in many pieces
         engine.token_budget = budget
         for value, reference in zip(scores(engine, sequences), expected, strict=True):
             np.testing.assert_allclose(value, reference, atol=1e-4)
@@ -81,12 +81,67 @@ def test_sharing_on_and_off_agree(name: str, tmp_path: Path) -> None:
     assert shared.tokens_computed < apart.tokens_computed
 
 
-def test_each_shared_token_is_computed_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [64, 128, 10_000])
+def test_each_shared_token_is_computed_once_however_small_the_batches(budget: int, tmp_path: Path) -> None:
     sequences = few_shot_tree()
-    engine = Engine(load("llama", tmp_path), 512, token_budget=10_000)
+    engine = Engine(load("llama", tmp_path), 512, token_budget=budget)
     scores(engine, sequences)
     distinct = {tuple(s.inputs[: n + 1]) for s in sequences for n in range(len(s.inputs))}
     assert engine.tokens_computed == len(distinct)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gemma2", "gpt2", "mixtral", "bloom", "jamba"])
+def test_deterministic_scores_depend_on_nothing_but_the_sequence(name: str, tmp_path: Path) -> None:
+    sequences = few_shot_tree()
+    engine = Engine(load(name, tmp_path), 512, deterministic=True)
+    assert engine.check.deterministic == ("fixed sizes" if name in PACKED else "one at a time")
+    together = scores(engine, sequences)
+    for value, reference in zip(together, plain(load(name, tmp_path), sequences), strict=True):
+        np.testing.assert_allclose(value, reference, atol=1e-4)
+    shuffled = np.random.default_rng(0).permutation(len(sequences))
+    some = shuffled[:9].tolist()
+    others = few_shot_tree(seed=2)
+    mixed = scores(engine, [*others, *(sequences[index] for index in some)])
+    for place, index in enumerate(some):
+        assert mixed[len(others) + place].tobytes() == together[index].tobytes()
+    for index in some[:3]:
+        assert scores(engine, [sequences[index]])[0].tobytes() == together[index].tobytes()
+    assert scores(Engine(load(name, tmp_path), 512, deterministic=True, token_budget=64), sequences)[3].tobytes() == (
+        together[3].tobytes()
+    )
+
+
+def test_a_model_that_fixed_sizes_do_not_make_deterministic_is_computed_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.engine.self_check._alone_is_the_same", lambda *_: False)
+    engine = Engine(load("llama", tmp_path), 512, deterministic=True)
+    assert (engine.check.path, engine.check.deterministic) == ("padded", "one at a time")
+
+
+@pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_inputs_past_the_length_that_changes_all_positions_are_computed_alone(
+    rope_type: str, deterministic: bool, tmp_path: Path
+) -> None:
+    rope = {"rope_type": rope_type, "rope_theta": 10000.0, "factor": 4.0}
+    if rope_type == "longrope":
+        rope |= {
+            "short_factor": [1.0] * 6,
+            "long_factor": [4.0] * 6,
+            "original_max_position_embeddings": 64,
+        }
+    overrides = {"rope_parameters": rope, "max_position_embeddings": 64 if rope_type == "dynamic" else 256}
+    random = np.random.default_rng(3)
+    lengths = (20, 150, 60, 220, 100)
+    tokens = [random.integers(5, 390, length + 1).astype(np.int32) for length in lengths]
+    sequences = [Sequence(one[:-1], one[-8:]) for one in tokens]
+    expected = [plain(load("llama", tmp_path, **overrides), [sequence])[0] for sequence in sequences]
+    engine = Engine(load("llama", tmp_path, **overrides), 256, deterministic=deterministic)
+    assert engine.split.position_limit == 64
+    for _ in range(2):  # the second time the model has seen long inputs
+        for value, reference in zip(scores(engine, sequences), expected, strict=True):
+            np.testing.assert_allclose(value, reference, atol=1e-4)
 
 
 def test_greedy_says_whether_every_target_is_the_most_probable(tmp_path: Path) -> None:
@@ -101,52 +156,72 @@ def test_greedy_says_whether_every_target_is_the_most_probable(tmp_path: Path) -
     wrong[-1] = (wrong[-1] + 1) % 400
     engine = Engine(model, 512)
     batch = next(engine.score([Sequence(right[:-1], right[4:]), Sequence(wrong[:-1], wrong[4:])]))
-    assert {index: greedy for index, _, greedy in each_sequence(batch)} == {0: True, 1: False}
+    assert {index: greedy for index, _, greedy in batch} == {0: True, 1: False}
 
 
-def test_done_batches_are_skipped_and_the_rest_is_bit_for_bit_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["llama", "jamba"])
+def test_done_batches_are_skipped_and_the_rest_is_bit_for_bit_the_same(name: str, tmp_path: Path) -> None:
     sequences = few_shot_tree()
-    engine = Engine(load("llama", tmp_path), 512, token_budget=40)
-    whole = list(engine.score(sequences))
-    assert len(whole) > 3
-    done = set(whole[0].indices) | set(whole[2].indices)
-    rest = list(engine.score(sequences, done))
-    assert [batch.indices for batch in rest] == [b.indices for i, b in enumerate(whole) if i not in (0, 2)]
-    again = {batch.indices: batch.log_probabilities.tobytes() for batch in rest}
-    assert all(again.get(b.indices, b.log_probabilities.tobytes()) == b.log_probabilities.tobytes() for b in whole)
+    engine = Engine(load(name, tmp_path), 512, token_budget=40)
+    whole = {score.sequence: score for batch in engine.score(sequences) for score in batch}
+    computed = engine.tokens_computed
+    done = {index for index in whole if index % 5}
+    rest = {score.sequence: score for batch in engine.score(sequences, done) for score in batch}
+    assert engine.tokens_computed < 2 * computed
+    assert rest.keys() == whole.keys() - done
+    for index, score in rest.items():
+        assert score.log_probabilities.tobytes() == whole[index].log_probabilities.tobytes()
+    assert list(engine.score(sequences, whole.keys())) == []
 
 
+@pytest.mark.parametrize("limit", [35, 70])
 def test_running_out_of_memory_halves_the_budget_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     sequences = few_shot_tree()
-    engine = Engine(load("llama", tmp_path), 512, token_budget=4096)
+    engine = Engine(load("llama", tmp_path), 512, token_budget=512)
     expected = scores(engine, sequences)
-    compute = engine.path.compute
+    launch = engine.path.launch
 
     def limited(chosen, batch):  # noqa: ANN001, ANN202
-        if len(batch.indices) > 12:
+        if batch.tokens > limit:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
-        return compute(chosen, batch)
+        return launch(chosen, batch)
 
-    monkeypatch.setattr(engine.path, "compute", limited)
+    monkeypatch.setattr(engine.path, "launch", limited)
+    monkeypatch.setattr("evalkit.engine.memory.SMALLEST_BUDGET", 4)
     for value, reference in zip(scores(engine, sequences), expected, strict=True):
         np.testing.assert_allclose(value, reference, atol=1e-5)
-    assert engine.token_budget < 4096
-    assert "out of memory: the token budget is now 2048" in caplog.text
+    assert engine.token_budget <= limit
+    assert "out of memory: the token budget is now 256 tokens a batch" in caplog.text
 
 
-def test_no_memory_for_a_single_sequence_is_an_error_that_says_so(
+def test_another_error_of_the_device_is_not_taken_for_lack_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(load("llama", tmp_path), 512)
 
+    def broken(*_: object) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr(engine.path, "launch", broken)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        list(engine.score(few_shot_tree()))
+
+
+@pytest.mark.parametrize(("deterministic", "hint"), [(False, "--max-length"), (True, "leave --deterministic out")])
+def test_no_memory_for_the_smallest_batch_is_an_error_that_says_so(
+    deterministic: bool, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(load("llama", tmp_path), 512, deterministic=deterministic)
+
     def never(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(engine.path, "compute", never)
-    with pytest.raises(EvaluationError, match="single prompt of 199 tokens"):
+    monkeypatch.setattr(engine.path, "launch", never)
+    with pytest.raises(EvaluationError, match="ran out of memory on a batch of") as caught:
         list(engine.score([few_shot_tree()[-1]]))
+    assert hint in str(caught.value.hint)
 
 
 def test_not_a_number_names_sequence_and_token(tmp_path: Path) -> None:

@@ -1,63 +1,93 @@
+from __future__ import annotations
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evalkit.engine.packing import pack_batch
-from evalkit.engine.plan import depth_first
+from evalkit.engine.packing import PackedRow, pack_row
+from evalkit.engine.plan import PackedBatch, Sizes, depth_first, pack
 from evalkit.engine.sequences import Sequence
 
 lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=14), min_size=1, max_size=20)
+budgets = st.integers(4, 300)
+
+Key = tuple[int, ...]
 
 
-def packed(tokens: list[list[int]]):  # noqa: ANN201
-    ordered = sorted(tokens)
-    sequences = [
-        Sequence(np.array(one, dtype=np.int32), np.arange(min(2, len(one)), dtype=np.int32)) for one in ordered
-    ]
-    order = depth_first(sequences)
-    return ordered, pack_batch([sequences[i] for i in order.indices], order.shared.tolist())
+def packed(
+    tokens: list[list[int]], budget: int, tile: int | None = None
+) -> list[tuple[PackedBatch, PackedRow, list[Key]]]:
+    """Every batch of a plan with its row and, for each key, the prefix of a sequence that it stands for."""
+    sequences = [Sequence(np.array(one, dtype=np.int32), np.arange(min(2, len(one)), dtype=np.int32)) for one in tokens]
+    kept: list[int] = []
+    result = []
+    for batch in pack(sequences, depth_first(sequences), Sizes.of(budget, 2**31)):
+        row = pack_row(sequences, batch, tile)
+        kept = kept[: batch.carried]
+        keys: list[Key] = [tuple(kept[: length + 1]) for length in range(len(kept))]
+        for token, position, piece in zip(row.tokens, row.positions, row.first, strict=True):
+            whole = tokens[batch.pieces[piece].sequence]
+            assert whole[position] == token
+            keys.append(tuple(whole[: position + 1]))
+        if batch.keeps:
+            kept = tokens[batch.pieces[0].sequence][: batch.keeps]
+        result.append((batch, row, keys))
+    return result
 
 
-def path_of(batch, token: int) -> list[int]:  # noqa: ANN001
-    """The tokens that `token` may attend to, by the rule that the attention masks are built from."""
-    sequence = batch.first[token]
-    return [k for k in range(token + 1) if batch.first[k] <= sequence <= batch.last[k]]
+def visible(row: PackedRow, token: int, key: int) -> bool:
+    """The rule that the attention masks are built from."""
+    if key < row.carried:
+        return True
+    own = key - row.carried
+    return own <= token and bool(row.first[own] <= row.first[token] <= row.last[own])
 
 
-@given(lists)
+@given(lists, budgets)
 @settings(max_examples=60)
-def test_each_token_sees_exactly_its_own_prefix(tokens: list[list[int]]) -> None:
-    ordered, batch = packed(tokens)
-    assert len(batch.tokens) == len({tuple(one[:n]) for one in ordered for n in range(1, len(one) + 1)})
-    for token in range(len(batch.tokens)):
-        seen = path_of(batch, token)
-        prefix = ordered[batch.first[token]][: batch.positions[token] + 1]
-        assert batch.tokens[seen].tolist() == prefix
-        assert batch.positions[seen].tolist() == list(range(len(prefix)))
+def test_each_token_sees_exactly_its_own_prefix(tokens: list[list[int]], budget: int) -> None:
+    for _, row, keys in packed(tokens, budget):
+        for token in range(len(row.tokens)):
+            seen = [keys[key] for key in range(len(keys)) if visible(row, token, key)]
+            prefix = keys[row.carried + token]
+            assert seen == [prefix[: length + 1] for length in range(len(prefix))]
 
 
-@given(lists)
+@given(lists, budgets)
 @settings(max_examples=60)
-def test_scored_rows_are_the_positions_that_predict_the_targets(tokens: list[list[int]]) -> None:
-    ordered, batch = packed(tokens)
-    at = 0
-    for one, count in zip(ordered, batch.scored, strict=True):
-        for place in range(count):
-            row = batch.rows[batch.pair_rows[at]]
-            assert batch.tokens[path_of(batch, row)].tolist() == one[: len(one) - count + place + 1]
-            assert batch.targets[at] == place
-            at += 1
-    assert at == len(batch.targets)
+def test_scored_rows_are_the_positions_that_predict_the_targets(tokens: list[list[int]], budget: int) -> None:
+    for batch, row, keys in packed(tokens, budget):
+        at = 0
+        for piece, count in zip(batch.pieces, row.scored, strict=True):
+            whole = tokens[piece.sequence]
+            for position in range(piece.scored, piece.scored + count):
+                assert keys[row.carried + row.rows[row.pair_rows[at]]] == tuple(whole[: position + 1])
+                assert row.targets[at] == position - (len(whole) - min(2, len(whole)))
+                at += 1
+        assert at == len(row.targets)
 
 
-@given(lists)
+@given(lists, budgets, st.sampled_from([None, 1, 3, 64]))
+@settings(max_examples=100)
+def test_groups_cover_all_tokens_and_reach_every_key(tokens: list[list[int]], budget: int, tile: int | None) -> None:
+    for _, row, keys in packed(tokens, budget, tile):
+        assert [t for group in row.groups for t in range(group.start, group.stop)] == list(range(len(row.tokens)))
+        for group in row.groups:
+            assert np.all(np.diff(group.keys) > 0)
+            own = group.keys[-(group.stop - group.start) :] - row.carried
+            assert own.tolist() == list(range(group.start, group.stop))
+            for token in range(group.start, group.stop):
+                assert {key for key in range(len(keys)) if visible(row, token, key)} <= set(group.keys.tolist())
+            if group.chain:
+                assert row.carried == 0
+                assert row.positions[group.start : group.stop].tolist() == list(range(group.stop - group.start))
+
+
+@given(lists, budgets, st.sampled_from([1, 3, 64]))
 @settings(max_examples=60)
-def test_groups_cover_all_tokens_and_reach_every_key(tokens: list[list[int]]) -> None:
-    _, batch = packed(tokens)
-    assert [t for group in batch.groups for t in range(group.start, group.stop)] == list(range(len(batch.tokens)))
-    for group in batch.groups:
-        available = {*group.path.tolist(), *range(group.start, group.stop)}
-        for token in range(group.start, group.stop):
-            assert set(path_of(batch, token)) <= available
-        if group.chain:
-            assert batch.positions[group.start : group.stop].tolist() == list(range(group.stop - group.start))
+def test_tiles_hold_one_path_only(tokens: list[list[int]], budget: int, tile: int) -> None:
+    for _, row, keys in packed(tokens, budget, tile):
+        for group in row.groups:
+            assert group.stop - group.start <= tile
+            path = [keys[key] for key in group.keys]
+            assert path == [path[-1][: length + 1] for length in range(len(path))]

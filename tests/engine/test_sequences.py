@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.engine.sequences import continuation_sequence, rolling_sequences
@@ -19,6 +19,15 @@ def test_a_continuation_is_predicted_from_the_context_on() -> None:
     assert sequence.truncated == 0
 
 
+def test_a_continuation_of_one_token_copies_nothing() -> None:
+    context, continuation = ids(1, 2, 3), ids(4)
+    sequence = continuation_sequence(context, continuation, max_length=3)
+    assert sequence.inputs is context
+    assert sequence.targets is continuation
+    shorter = continuation_sequence(context, continuation, max_length=2)
+    assert (shorter.inputs.tolist(), shorter.targets.tolist(), shorter.truncated) == ([2, 3], [4], 1)
+
+
 def test_a_long_context_is_cut_on_the_left_as_lm_eval_does() -> None:
     context, continuation, max_length = ids(*range(20)), ids(30, 31), 5
     sequence = continuation_sequence(context, continuation, max_length)
@@ -33,6 +42,7 @@ def test_a_continuation_longer_than_the_context_length_is_refused() -> None:
 
 
 @given(length=st.integers(1, 60), max_length=st.integers(1, 20))
+@settings(deadline=None)  # the first example imports lm-eval
 def test_windows_are_those_of_lm_eval(length: int, max_length: int) -> None:
     lm_eval = pytest.importorskip("lm_eval.utils")
     tokens = list(range(100, 100 + length))

@@ -85,6 +85,32 @@ def test_renaming_the_file_keeps_its_hash(files: tuple[Path, Path], tmp_path: Pa
     assert load_model(str(copy)).info.weights_sha256 == load_model(str(files[1])).info.weights_sha256
 
 
+def test_the_quick_reader_reads_what_gguf_reads(files: tuple[Path, Path]) -> None:
+    import gguf
+    from transformers.modeling_gguf_pytorch_utils import _gguf_parse_value
+
+    def fields(reader: Any) -> dict[str, Any]:
+        return {
+            name: (field.types, [_gguf_parse_value(field.parts[place], field.types) for place in field.data])
+            for name, field in reader.fields.items()
+        }
+
+    theirs = gguf.GGUFReader(str(files[1]))
+    with shared_gguf_reader():
+        ours = gguf.GGUFReader(str(files[1]))
+    assert fields(ours) == fields(theirs)
+    assert len(fields(ours)["tokenizer.ggml.tokens"][1]) == 416
+    for tensor, expected in zip(ours.tensors, theirs.tensors, strict=True):
+        assert (tensor.name, tensor.data_offset) == (expected.name, expected.data_offset)
+        np.testing.assert_array_equal(tensor.data, expected.data)
+
+
+def test_cut_within_the_vocabulary(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(files[1].read_bytes()[:2000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(str(tmp_path / "m.gguf"))
+
+
 def test_tokenizer_alone(files: tuple[Path, Path]) -> None:
     assert load_tokenizer(str(files[1])).decode(load_tokenizer(str(files[1])).encode(SENTENCE)) == SENTENCE
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evalkit.errors import ModelError, UsageError
-from evalkit.models import ModelOptions, load_model
+from evalkit.models import ModelOptions, load_model, open_model
 from tests.tiny_models import NAMES, tiny_model, tiny_tokenizer
 
 
@@ -52,6 +52,20 @@ def test_loads_as_saved(name: str, tmp_path_factory: pytest.TempPathFactory) -> 
     assert loaded.info.parameters == sum(tensor.numel() for tensor in stored.values())
     weight = loaded.model.get_input_embeddings().weight
     assert any(torch.equal(weight, tensor) for tensor in stored.values())
+
+
+def test_opened_before_loaded(tiny_llama: Path, copy: Path) -> None:
+    opened, loaded = open_model(str(tiny_llama)), load_model(str(tiny_llama))
+    assert (opened.max_length, opened.prefix_token, opened.device.type) == (512, loaded.prefix_token, "cpu")
+    assert opened.tokenizer.encode("The fox") == loaded.tokenizer.encode("The fox")
+    assert opened.load().info == loaded.info
+    edit_weights(copy, lambda weights: weights.pop("lm_head.weight"))
+    damaged = open_model(str(copy))
+    with pytest.raises(ModelError, match="lacks weights"):
+        damaged.load()
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="no weights"):  # what can be seen without loading is seen at once
+        open_model(str(copy))
 
 
 def test_identity(tiny_llama: Path) -> None:

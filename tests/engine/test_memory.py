@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from evalkit.engine import memory
+from evalkit.engine.engine import Engine
+from evalkit.engine.forecast import forecast
+from evalkit.engine.forward import SplitModel
+from evalkit.engine.plan import PaddedBatch, depth_first
+from tests.engine.test_engine import few_shot_tree, load
+
+
+def test_the_budget_follows_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = SplitModel(load("llama", tmp_path))
+    assert memory.default_budget(split) == memory.CPU_BUDGET
+    sizes = memory.Sizes.of(split)
+    monkeypatch.setattr(
+        memory, "free_memory", lambda _: int((sizes.logits + 600 * sizes.token) / memory.ACTIVATION_SHARE)
+    )
+    assert memory.default_budget(split) == 512
+    monkeypatch.setattr(memory, "free_memory", lambda _: 0)
+    assert memory.default_budget(split) == memory.BUDGETS[0]
+
+
+def test_carried_states_are_bounded_by_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = SplitModel(load("llama", tmp_path))
+    # keys and values of two layers with two key heads of 12 numbers each, in float32
+    assert memory.Sizes.of(split).carried == 2 * 2 * 2 * 12 * 4
+    monkeypatch.setattr(memory, "free_memory", lambda _: 10_000)
+    engine = Engine(load("llama", tmp_path), 512, token_budget=32)
+    assert engine.path.carry_limit == int(memory.CARRY_SHARE * 10_000 // (2 * 384))
+    sequences = few_shot_tree()
+    batches = engine.path.plan(sequences, depth_first(sequences), 32)
+    assert max(batch.carried for batch in batches) <= engine.path.carry_limit
+
+
+def test_a_container_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_cgroup_free", lambda: 12345)
+    assert memory.free_memory(torch.device("cpu")) == 12345
+
+
+@pytest.mark.parametrize("options", [{}, {"share_prefixes": False}, {"deterministic": True}, {"token_budget": 48}])
+def test_the_forecast_is_what_scoring_then_takes(options: dict[str, object], tmp_path: Path) -> None:
+    sequences = few_shot_tree()
+    engine = Engine(load("llama", tmp_path), 512, **options)
+    expected = engine.forecast(sequences)
+    list(engine.score(sequences))
+    assert expected.tokens_computed == engine.tokens_computed
+    assert expected.tokens_asked == sum(len(sequence.inputs) for sequence in sequences)
+    assert expected.peak_bytes > memory.used_memory(torch.device("cpu")) * 0.9
+
+
+def test_more_rows_need_more_memory(tmp_path: Path) -> None:
+    split = SplitModel(load("llama", tmp_path))
+    sequences = few_shot_tree()
+    one = forecast(split, sequences, [PaddedBatch(((0,),))], 0)
+    many = forecast(split, sequences, [PaddedBatch(tuple((index,) for index in range(25)))], 0)
+    rows = 25 * len(sequences[-1].inputs) - len(sequences[0].inputs)
+    assert many.peak_bytes - one.peak_bytes == pytest.approx(rows * memory.Sizes.of(split).token, rel=0.5)
+
+
+@pytest.mark.parametrize("options", [{"token_budget": 48}, {"share_prefixes": False}])
+def test_the_probe_measures_some_batches(options: dict[str, object], tmp_path: Path) -> None:
+    engine = Engine(load("llama", tmp_path), 512, **options)
+    assert engine.probe(few_shot_tree(), 0.0) > 0
+    assert engine.probe(few_shot_tree(), 0.2) > 0
