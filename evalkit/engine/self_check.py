@@ -35,7 +35,7 @@ class SelfCheck:
         path: The path chosen: `packed` or `padded`.
         packed_difference: Largest |difference| of a log-probability (nats) from the plain forward pass; None when the
             model could not be run so.
-        padded_difference: The same for the padded path.
+        padded_difference: The same for the padded path; None where the packed path made it needless.
         tolerance: Largest difference accepted (nats).
         prefix_tokens: Length of the common prefix that was used.
         deterministic: How scores are kept from depending on each other: `fixed sizes`, `one at a time`, None when they
@@ -65,32 +65,37 @@ def choose_path(
     """
     sequences, prefix = _probe(split, max_length)
     expected = _plain(split, sequences)
-    padded = _difference(PaddedPath(split, alone=deterministic), sequences, expected)
     half = split.core.dtype != torch.float32
-    tolerance = max(TOLERANCE_HALF, 4 * (padded or 0.0)) if half else TOLERANCE_FLOAT32
-    packed = None
+    padded_path, padded = PaddedPath(split, alone=deterministic), None
+    tolerance = TOLERANCE_FLOAT32
+    if half or not allow_packed:
+        padded = _difference(padded_path, sequences, expected)
+    if half:
+        tolerance = max(TOLERANCE_HALF, 4 * (padded or 0.0))
+    packed, exact = None, False
     if allow_packed:
         fixed = memory.fixed_size(split) if deterministic else None
-        path = PackedPath(split, carry_limit=memory.carry_limit(split), fixed_size=fixed)
+        packed_path = PackedPath(split, carry_limit=memory.carry_limit(split), fixed_size=fixed)
         try:
-            packed = _difference(path, sequences, expected)
-            exact = not deterministic or _alone_is_the_same(path, sequences)
+            packed = _difference(packed_path, sequences, expected)
+            exact = not deterministic or _alone_is_the_same(packed_path, sequences)
         except (PackedAttentionError, AttributeError, TypeError, ValueError, RuntimeError, IndexError) as error:
             _reraise_out_of_memory(error)
         if packed is not None and packed <= tolerance and exact:
-            path.upcast = upcast
+            packed_path.upcast = upcast
             how = "fixed sizes" if deterministic else None
-            return path, SelfCheck("packed", packed, padded, tolerance, prefix, how)
+            return packed_path, SelfCheck("packed", packed, padded, tolerance, prefix, how)
+    if padded is None:
+        padded = _difference(padded_path, sequences, expected)
     if padded is None or padded > tolerance:
         raise ModelError(
             f"the model does not agree with itself: scored in a batch its log-probabilities differ from single forward "
             f"passes by {_show(padded)} nats (padded) and {_show(packed)} nats (packed), more than {tolerance:g}",
             hint="the model may depend on padding or not be causal; try --dtype float32, or report the model",
         )
+    padded_path.upcast = upcast
     how = "one at a time" if deterministic else None
-    return PaddedPath(split, upcast=upcast, alone=deterministic), SelfCheck(
-        "padded", packed, padded, tolerance, prefix, how
-    )
+    return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
@@ -149,7 +154,8 @@ def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray
     largest = 0.0
     order = plan.depth_first(sequences)
     whole = sum(len(sequence.inputs) for sequence in sequences)
-    budgets = [2 * whole] if getattr(path, "fixed_size", None) else [2 * whole, len(sequences[0].inputs)]
+    carries = isinstance(path, PackedPath) and not path.fixed_size
+    budgets = [2 * whole, len(sequences[0].inputs)] if carries else [2 * whole]
     for budget in budgets:
         for index, values in _values(path, sequences, order, budget).items():
             difference = np.abs(values - expected[index])

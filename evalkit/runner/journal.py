@@ -11,12 +11,11 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import IO, Any
 
 from evalkit.errors import OutputError
-from evalkit.requests import Request, Response
+from evalkit.requests import Request, Response, Score
 
 SCHEMA = "evalkit.journal/1"
 
@@ -29,9 +28,22 @@ def journal_path(output: Path) -> Path:
 def run_key(identity: Mapping[str, Any], requests: Sequence[Request]) -> str:
     """Hash (64 hexadecimal digits) of a run: what answers and all that is asked."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode())
+    previous = None
     for request in requests:
-        digest.update(repr((type(request).__name__, astuple(request))).encode("utf-8", "backslashreplace"))
+        if isinstance(request, Score):
+            # what is asked about one context stands together: the context goes into the hash once
+            digest.update(b"same " if request.context == previous else _framed("context", request.context))
+            digest.update(_framed("continuation", request.continuation))
+            previous = request.context
+        else:
+            digest.update(_framed("text", request.text))
     return digest.hexdigest()
+
+
+def _framed(kind: str, text: str) -> bytes:
+    """Bytes from which kind and text could be read back, so that no two lists of requests are hashed alike."""
+    encoded = text.encode("utf-8", "backslashreplace")
+    return b"%s %d " % (kind.encode(), len(encoded)) + encoded
 
 
 class Journal:
