@@ -39,7 +39,8 @@ class Evaluation:
         dtype: "auto" is float32 on CPU and bfloat16 on an accelerator.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
-        deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt.
+        deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt
+            (docs/architecture.md; on CPU). `batch_tokens` then has no effect.
         chat_template: "on" puts prompts through the model's chat template; "auto" leaves log-likelihood tasks plain.
         system: System instruction before each task's description.
         max_length: Context length, where the model's own is not wanted.
@@ -99,6 +100,8 @@ class Evaluation:
         """
         from evalkit.runner.planning import plan
 
+        if self.output is not None:
+            raise UsageError("a plan writes no file", hint="leave output out; the plan is what is returned")
         return plan(*self._parts(), progress=self.progress)
 
     def _parts(self) -> tuple[Selection, Callable[[], Backend], DataOptions, RunSettings]:
@@ -154,7 +157,8 @@ def _function(
 
     function.__name__ = function.__qualname__ = method.__name__
     function.__doc__ = f"{description}\n\nThe arguments are the attributes of `evalkit.Evaluation`.\n\n{method.__doc__}"
-    function.__signature__ = inspect.signature(arguments)  # type: ignore[attr-defined]
+    returned = inspect.signature(method).return_annotation
+    function.__signature__ = inspect.signature(arguments).replace(return_annotation=returned)  # type: ignore[attr-defined]
     return function
 
 

@@ -35,7 +35,8 @@ def render(plan: RunPlan, console: Console) -> None:
     for label, text in _lines(plan, plan.cost):
         console.print(Text.assemble((f"{label:<9}", "bold"), text))
     if plan.cost.peak_bytes > plan.cost.available_bytes:
-        console.print(Text.assemble(("note: ", "yellow"), "that is more memory than there is: use --dtype bfloat16"))
+        advice = "that is more memory than there is: try a smaller --batch-tokens, --max-length or --dtype"
+        console.print(Text.assemble(("note: ", "yellow"), advice))
 
 
 def _folded(plan: RunPlan) -> list[TaskPlan]:

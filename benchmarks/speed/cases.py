@@ -34,9 +34,9 @@ class Case:
 CASES = (
     # a whole subject: of the small ones the one that gains from sharing what all of MMLU does (7.3 x fewer tokens; 7.4 x)
     Case("mmlu", ("mmlu_business_ethics",), 5, 100, "acc"),
-    Case("hellaswag", ("hellaswag",), 10, 6, "acc_norm"),
-    Case("arc_challenge", ("arc_challenge",), 25, 6, "acc_norm"),
-    Case("truthfulqa", ("truthfulqa_mc1", "truthfulqa_mc2"), 0, 20, "acc"),
+    Case("hellaswag", ("hellaswag",), 10, 5, "acc_norm"),
+    Case("arc_challenge", ("arc_challenge",), 25, 5, "acc_norm"),
+    Case("truthfulqa", ("truthfulqa_mc1", "truthfulqa_mc2"), 0, 12, "acc"),
     # lm-eval keeps the logits of whole batches, [8, 8192, 49152] floats with the model's own length
-    Case("wikitext", ("wikitext",), 0, 3, "word_perplexity", max_length=1024),
+    Case("wikitext", ("wikitext",), 0, 2, "word_perplexity", max_length=1024),
 )

@@ -15,7 +15,7 @@ from evalkit.engine import memory
 from evalkit.engine import sequences as token_sequences
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
 from evalkit.engine.tokenization import TextEncoder
-from evalkit.errors import NonFiniteError
+from evalkit.errors import NonFiniteError, OverLengthError
 from evalkit.models.background import Background
 from evalkit.models.load import LoadedModel
 from evalkit.requests import Request, Response, Roll, Score
@@ -164,7 +164,9 @@ class LocalBackend:
             if isinstance(request, Score):
                 context, continuation = encoded[index]
                 lengths.append(len(context) + len(continuation) - 1)
-                own = [token_sequences.continuation_sequence(context, continuation, self.max_length)]
+                # an answer that does not fit by itself is settled by the caller; it has no sequence
+                fits = len(continuation) <= self.max_length
+                own = [token_sequences.continuation_sequence(context, continuation, self.max_length)] if fits else []
             else:
                 lengths.append(0)
                 own = list(
@@ -181,6 +183,9 @@ class LocalBackend:
         """Answers requests batch by batch; a text is answered when its last window is."""
         tokenized = _own(prepared)
         finished = set(done)
+        if without := _without_tokens(tokenized, finished):
+            finished.update(index for index, _ in without)
+            yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
         waiting = Counter(tokenized.owners)
         parts: dict[int, dict[int, tuple[np.ndarray, bool]]] = {}
@@ -239,6 +244,25 @@ class LocalBackend:
         if self.options.compat_lm_eval and self.loaded.dtype != torch.float32:
             return float(torch.from_numpy(values).to(self.loaded.dtype).sum())
         return float(np.sum(values, dtype=np.float64))
+
+
+def _without_tokens(tokenized: TokenizedRequests, done: Collection[int]) -> list[Answer]:
+    """Answers to texts without tokens.
+
+    Raises:
+        OverLengthError: An answer is longer than the model's context, which no cutting on the left can settle.
+    """
+    answers: list[Answer] = []
+    for index, request in enumerate(tokenized.requests):
+        if tokenized.tokens[index] or index in done:
+            continue
+        if isinstance(request, Score):
+            raise OverLengthError(
+                f"an answer of {tokenized.lengths[index]} tokens with its context is longer than the model's context",
+                hint="leave the document out with --over-length skip, or use a model with a longer context",
+            )
+        answers.append((index, Response(0.0, True, (), 1)))
+    return answers
 
 
 def _own(prepared: Prepared) -> TokenizedRequests:

@@ -106,7 +106,11 @@ class EvaluationOptions:
     ] = "auto"
     deterministic: Annotated[
         bool,
-        typer.Option("--deterministic", help="Fixed-size batches: a score depends on nothing but its prompt. Slower."),
+        typer.Option(
+            "--deterministic",
+            help="Batches of one fixed size (--batch-tokens has no effect): on CPU a score then depends on nothing but its "
+            "prompt, to the last bit. Slower.",
+        ),
     ] = False
     max_length: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")

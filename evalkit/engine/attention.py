@@ -3,23 +3,26 @@
 transformers builds one mask for each kind of layer (full, sliding window, chunked) from an index-based rule. That rule is
 evaluated here on the tokens' positions within their own sequences and joined with "is on the path of"; every layer kind
 is right without knowing the model. Layers then attend group by group: the tokens of a few neighbouring branches to the
-keys of their path and their own, none copied once per row.
+keys of their path and their own.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from evalkit.engine.packing import AttentionGroup, PackedRow
+from evalkit.engine.transfer import to_device
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -82,10 +85,7 @@ class Carry:
         if length > self.length:
             raise PackedAttentionError(f"{length} positions are needed, but only {self.length} are carried")
         if length < self.length:
-            self._states = [(keys[:, :, :length], values[:, :, :length]) for keys, values in self._states]
-            self.length = length
-        if not length:
-            self._states = []
+            self.replace(self._states if length else [], length)
 
     def joined(self, call: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The carried keys and values of one attention call with new ones behind them."""
@@ -95,9 +95,12 @@ class Carry:
         return torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
 
     def replace(self, states: list[tuple[torch.Tensor, torch.Tensor]], length: int) -> None:
-        """Holds other states from now on: for each attention call [1, key heads, >= length, head size]."""
+        """Holds other states from now on: for each attention call [1, key heads, >= length, head size].
+
+        They are copied: a slice would keep all of what it is cut from, which may be a fused projection.
+        """
         self.length = length
-        self._states = [(keys[:, :, :length], values[:, :, :length]) for keys, values in states]
+        self._states = [(keys[:, :, :length].clone(), values[:, :, :length].clone()) for keys, values in states]
 
 
 class _Run:
@@ -110,28 +113,34 @@ class _Run:
         self.calls = 0
         self.kept: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.groups = row.groups
-        path = np.arange(row.carried, dtype=np.int64)
-        everywhere = np.zeros_like(path), np.full_like(path, len(row.tokens))
-        columns = [
-            np.concatenate([path, row.positions]),
-            np.concatenate([everywhere[0], row.first]),
-            np.concatenate([everywhere[1], row.last]),
-        ]
         self.carried = row.carried
-        self.positions, self.first, self.last = torch.from_numpy(np.stack(columns)).to(device, non_blocking=True)
-        self.keys = [self._keys(group).to(device, non_blocking=True) for group in row.groups]
+        self.positions, self.first, self.last = to_device(np.stack(row.keys()), device)
+        keys = [self._keys(group) for group in row.groups]
+        self.keys = to_device(np.concatenate(keys), device).split([len(part) for part in keys])
 
-    def _keys(self, group: AttentionGroup) -> torch.Tensor:
-        keys = torch.from_numpy(group.keys)
+    def _keys(self, group: AttentionGroup) -> npt.NDArray[np.int64]:
         if self.exact_rows is None:
-            return keys
-        return torch.nn.functional.pad(keys, (0, -len(keys) % EXACT_KEYS))
+            return group.keys
+        return np.pad(group.keys, (0, -len(group.keys) % EXACT_KEYS))
+
+    def takes_first_keys(self, group: AttentionGroup) -> bool:
+        """Whether a group's keys are the first ones, so that they need not be copied.
+
+        Never with exact rows: a slice lies differently in memory than a copy and may be added up differently.
+        """
+        return self.exact_rows is None and int(group.keys[-1]) == len(group.keys) - 1
 
 
-class _Current:
-    """The forward pass under way. transformers passes nothing of ours to the mask function, so it is handed over here."""
+class _Current(threading.local):
+    """The forward pass under way, in each thread: one model may be checked while another computes.
+
+    transformers passes nothing of ours to the mask function, so it is handed over here.
+    """
 
     run: _Run | None = None
+
+
+_current = _Current()
 
 
 @contextmanager
@@ -156,18 +165,18 @@ def packed_attention(
     if model.config._attn_implementation != NAME:
         raise PackedAttentionError(f"{type(model).__name__} has an attention of its own")
     carry.cut(row.carried)
-    run = _Current.run = _Run(row, carry, keep, exact_rows, model.device)
+    run = _current.run = _Run(row, carry, keep, exact_rows, model.device)
     try:
         yield
         if keep:
             carry.replace(run.kept, row.carried + row.groups[-1].stop)
     finally:
-        _Current.run = None
+        _current.run = None
         model.set_attn_implementation(original)
 
 
 def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> PackedMask:
-    run = _Current.run
+    run = _current.run
     if run is None:
         raise PackedAttentionError("packed attention was used outside a packed batch")
     return PackedMask(
@@ -175,8 +184,7 @@ def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Pa
             GroupPlan(
                 group.start,
                 group.stop,
-                # ascending keys of which the last is their number less one are all of the first ones
-                None if int(group.keys[-1]) == len(group.keys) - 1 and len(keys) == len(group.keys) else keys,
+                None if run.takes_first_keys(group) else keys,
                 len(keys),
                 _group_mask(run, group, keys, mask_function, dtype),
             )
@@ -216,7 +224,7 @@ def _packed_forward(
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention of [1, heads, tokens, head size] queries; returns [1, tokens, heads, value head size]."""
-    run = _Current.run
+    run = _current.run
     if run is None or not isinstance(attention_mask, PackedMask) or position_bias is not None or query.shape[0] != 1:
         raise PackedAttentionError(f"{type(module).__name__} does not use the common causal mask")
     key, value = run.carry.joined(run.calls, key, value)
@@ -227,25 +235,35 @@ def _packed_forward(
     for group in attention_mask.groups:
         queries = query[:, :, group.start : group.stop]
         if run.exact_rows is not None:
-            queries = torch.nn.functional.pad(queries, (0, 0, 0, run.exact_rows - queries.shape[2]))
+            queries = torch.nn.functional.pad(queries, (0, 0, 0, run.exact_rows - queries.shape[2])).contiguous()
         keys, values = (
             states[:, :, : group.count] if group.keys is None else states.index_select(2, group.keys)
             for states in (key, value)
         )
         if softcap is None and s_aux is None:
-            attended = scaled_dot_product_attention(
-                queries,
-                keys,
-                values,
-                attn_mask=group.mask,
-                is_causal=group.mask is None,
-                scale=scaling,
-                enable_gqa=query.shape[1] != key.shape[1],
-            )
+            attended = _fused_attention(queries, keys, values, group.mask, scaling)
         else:
             attended = _explicit_attention(queries, keys, values, group.mask, scaling, softcap, s_aux)
         output[:, group.start : group.stop] = attended[:, :, : group.stop - group.start].transpose(1, 2)
     return output, None
+
+
+def _fused_attention(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scaling: float | None
+) -> torch.Tensor:
+    repeats = queries.shape[1] // keys.shape[1]
+    if repeats > 1 and mask is not None and queries.device.type != "cpu":
+        # the accelerators' fused kernels that take a mask want a key head for every query head
+        keys, values = keys.repeat_interleave(repeats, dim=1), values.repeat_interleave(repeats, dim=1)
+    return scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scaling,
+        enable_gqa=queries.shape[1] != keys.shape[1],
+    )
 
 
 def _explicit_attention(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MORE_MEMORY = "use a smaller --max-length, --dtype bfloat16, or a device with more memory"
+
 
 class Score(NamedTuple):
     """The answer to one sequence.
@@ -71,11 +73,18 @@ class Engine:
         self.deterministic = deterministic
         self.path: Path
         self.check: SelfCheck
-        self.path, self.check = choose_path(
-            self.split, max_length, allow_packed=share_prefixes, upcast=upcast, deterministic=deterministic
-        )
+        try:
+            self.path, self.check = choose_path(
+                self.split, max_length, allow_packed=share_prefixes, upcast=upcast, deterministic=deterministic
+            )
+        except RuntimeError as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise EvaluationError(
+                "the device ran out of memory when the model was tried on a few short prompts", hint=MORE_MEMORY
+            ) from error
         self.single = PaddedPath(self.split, upcast=upcast, alone=True)
-        self.token_budget = token_budget or memory.default_budget(self.split)
+        self.token_budget = token_budget or memory.default_budget(self.split, max_length)
         if deterministic:
             self.token_budget = memory.fixed_size(self.split)
         self.tokens_computed = 0
@@ -98,7 +107,7 @@ class Engine:
             EvaluationError: A single sequence does not fit the device's memory.
         """
         gathered = _Gathered(sequences, done)
-        batches: Sequences[Batch] | None = self._plan(sequences, range(len(sequences)))
+        batches: Sequences[Batch] | None = self._plan(sequences)
         # a GPU computes the next batch while the last one's results are looked at; a CPU gains nothing by waiting
         depth = 0 if self.split.core.device.type == "cpu" else 1
         while batches is not None:
@@ -107,16 +116,22 @@ class Engine:
     def forecast(self, sequences: Sequences[Sequence]) -> Forecast:
         """What `score` would take."""
         fixed = self.token_budget if self.check.deterministic == "fixed sizes" else 0
-        return forecast(self.split, sequences, self._plan(sequences, range(len(sequences))), fixed)
+        return forecast(self.split, sequences, self._plan(sequences), fixed)
 
     def probe(self, sequences: Sequences[Sequence], seconds: float) -> float:
         """Tokens a second on this machine, from some of the batches that `score` would compute.
 
         Args:
             sequences: What would be scored.
-            seconds: How long to compute; at least one batch is.
+            seconds: How long to compute; something is computed in any case.
         """
-        batches = self._plan(sequences, range(len(sequences)))
+        while True:
+            try:
+                return self._probe(sequences, self._plan(sequences), seconds)
+            except RuntimeError as error:
+                self._shrink(error)
+
+    def _probe(self, sequences: Sequences[Sequence], batches: Sequences[Batch], seconds: float) -> float:
         everything = set(range(len(sequences)))
         start, tokens = time.perf_counter(), 0
         for place in _spread(len(batches)):
@@ -126,27 +141,26 @@ class Engine:
                     launched = self._launch(sequences, batch)
                     launched.parts()
                     tokens += launched.tokens
-            if time.perf_counter() - start > seconds:
+            if tokens and time.perf_counter() - start > seconds:
                 break
-        return tokens / max(time.perf_counter() - start, 1e-9)
+        return max(tokens, 1) / (time.perf_counter() - start)
 
     def _score(
         self, sequences: Sequences[Sequence], batches: Sequences[Batch], gathered: _Gathered, depth: int
     ) -> Generator[list[Score], None, Sequences[Batch] | None]:
-        """Computes a plan; returns another for what is left when memory ran out on the way, else None."""
+        """Computes a plan; returns another one when memory ran out on the way, else None."""
         under_way: deque[Launched] = deque()
         for batch, wanted in zip(batches, plan.needed(batches, gathered.done), strict=True):
             if wanted:
                 try:
                     under_way.append(self._launch(sequences, batch))
                 except RuntimeError as error:  # of which torch.OutOfMemoryError is one
-                    if not is_out_of_memory(error):
-                        raise
                     while under_way:
                         yield self._finish(sequences, under_way.popleft(), gathered)
-                    self._shrink(error, sequences, batch)
+                    self._shrink(error)
                     gathered.parts.clear()
-                    return self._plan(sequences, [i for i in range(len(sequences)) if i not in gathered.done])
+                    # of all sequences, as a resumed run would plan with this budget
+                    return self._plan(sequences)
             while len(under_way) > depth:
                 yield self._finish(sequences, under_way.popleft(), gathered)
         while under_way:
@@ -166,34 +180,32 @@ class Engine:
             return self.single.launch(sequences, batch)
         return self.path.launch(sequences, batch)
 
-    def _plan(self, sequences: Sequences[Sequence], indices: Sequences[int]) -> Sequences[Batch]:
-        """Batches for some of the sequences; those past a length that changes all positions come alone."""
+    def _plan(self, sequences: Sequences[Sequence]) -> Sequences[Batch]:
+        """All batches; sequences past a length that changes all positions come alone."""
         limit = self.split.position_limit
-        if limit is None or all(len(sequences[index].inputs) <= limit for index in indices):
-            return self.path.plan(sequences, plan.depth_first(sequences, indices), self.token_budget)
-        short = [index for index in indices if len(sequences[index].inputs) <= limit]
-        long = [index for index in indices if len(sequences[index].inputs) > limit]
+        if limit is None or all(len(sequence.inputs) <= limit for sequence in sequences):
+            return self.path.plan(sequences, plan.depth_first(sequences), self.token_budget)
+        short = [index for index, sequence in enumerate(sequences) if len(sequence.inputs) <= limit]
+        long = [index for index, sequence in enumerate(sequences) if len(sequence.inputs) > limit]
         return [
             *self.path.plan(sequences, plan.depth_first(sequences, short), self.token_budget),
             *plan.alone(plan.depth_first(sequences, long)),
         ]
 
-    def _shrink(self, error: Exception, sequences: Sequences[Sequence], batch: Batch) -> None:
-        """Halves the token budget after running out of memory; no room left to shrink is an error."""
+    def _shrink(self, error: RuntimeError) -> None:
+        """Halves the token budget after running out of memory; another error, or no room left to shrink, is raised."""
+        if not memory.is_out_of_memory(error):
+            raise error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        out_of_memory = f"the device ran out of memory on a batch of {self.token_budget} tokens"
         if self.deterministic:
             raise EvaluationError(
-                f"the device ran out of memory on a batch of {self.token_budget} tokens, the fixed size of --deterministic",
+                f"{out_of_memory}, the fixed size of --deterministic",
                 hint="free memory on the device, use --dtype bfloat16, or leave --deterministic out",
             ) from error
-        longest = max((len(sequences[index].inputs) for index in batch.indices), default=self.token_budget)
         if self.token_budget <= memory.SMALLEST_BUDGET:
-            raise EvaluationError(
-                f"the device ran out of memory on a batch of {self.token_budget} tokens "
-                f"(longest prompt: {longest} tokens)",
-                hint="use a smaller --max-length, --dtype bfloat16, or a device with more memory",
-            ) from error
+            raise EvaluationError(out_of_memory, hint=MORE_MEMORY) from error
         self.token_budget //= 2
         logger.warning("out of memory: the token budget is now %d tokens a batch", self.token_budget)
 
@@ -277,10 +289,3 @@ class NonFiniteSequenceError(NonFiniteError):
         )
         self.sequence = sequence
         self.token = token
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out (CUDA raises its own type, the CPU allocator a RuntimeError)."""
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

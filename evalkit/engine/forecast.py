@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.engine import memory
-from evalkit.engine.plan import Batch, PackedBatch
+from evalkit.engine.attention import EXACT_KEYS
+from evalkit.engine.paths import EXACT_QUERIES
+from evalkit.engine.plan import Batch, PackedBatch, Piece
 
 if TYPE_CHECKING:
     from evalkit.engine.forward import SplitModel
@@ -40,8 +42,8 @@ def forecast(split: SplitModel, sequences: Sequences[Sequence], batches: Sequenc
         batches: The plan for it.
         fixed_size: Tokens that every batch is padded to, 0 where it is not.
     """
-    sizes = memory.Sizes.of(split)
-    worst = max((_bytes(sizes, sequences, batch, fixed_size) for batch in batches), default=0)
+    footprint = memory.Footprint.of(split)
+    worst = max((_bytes(footprint, sequences, batch, fixed_size) for batch in batches), default=0)
     return Forecast(
         tokens_asked=sum(len(sequence.inputs) for sequence in sequences),
         tokens_computed=sum(_tokens(sequences, batch) for batch in batches),
@@ -56,16 +58,24 @@ def _tokens(sequences: Sequences[Sequence], batch: Batch) -> int:
     return sum(len(sequences[row[-1]].inputs) for row in batch.rows)
 
 
-def _bytes(sizes: memory.Sizes, sequences: Sequences[Sequence], batch: Batch, fixed_size: int) -> int:
+def _mask(piece: Piece, fixed_size: int) -> int:
+    """Places in a piece's mask; those of whole tiles and whole blocks of keys where sizes are fixed."""
+    new = piece.stop - piece.start
+    if not fixed_size:
+        return new * piece.stop
+    return -(-new // EXACT_QUERIES) * EXACT_QUERIES * -(-piece.stop // EXACT_KEYS) * EXACT_KEYS
+
+
+def _bytes(footprint: memory.Footprint, sequences: Sequences[Sequence], batch: Batch, fixed_size: int) -> int:
     """What a batch needs on top of what is always there: the layers' states or the head's logits, whichever is more."""
     if isinstance(batch, PackedBatch):
         positions = max(batch.tokens, fixed_size)
-        masks = sum((piece.stop - piece.start) * piece.stop for piece in batch.pieces) * sizes.element
-        # one layer's keys and values are joined with the carried ones; a kept path is there twice for a moment
-        carried = batch.carried * sizes.carried + batch.keeps * sizes.carried
+        masks = sum(_mask(piece, fixed_size) for piece in batch.pieces) * footprint.element
+        # a path to be kept is there twice for a moment
+        carried = (batch.carried + 2 * batch.keeps) * footprint.carried
     else:
         positions = len(batch.rows) * max(len(sequences[row[-1]].inputs) for row in batch.rows)
         masks = carried = 0
     scored = sum(len(sequences[index].targets) for index in batch.indices)
-    logits = min(sizes.logits, scored * sizes.logits // sizes.logit_rows)
-    return max(positions * sizes.token + masks, positions * sizes.state + logits) + carried
+    logits = min(footprint.logits, scored * footprint.logits // footprint.logit_rows)
+    return max(positions * footprint.token + masks, positions * footprint.state + logits) + carried

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from evalkit.engine.transfer import to_device
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -131,8 +133,7 @@ class SplitModel:
         """
         device = states.device
         rows, sorted_rows, targets = (
-            torch.from_numpy(array).to(device, non_blocking=True)
-            for array in (pairs.rows, pairs.pair_rows[pairs.order], pairs.targets[pairs.order])
+            to_device(array, device) for array in (pairs.rows, pairs.pair_rows[pairs.order], pairs.targets[pairs.order])
         )
         width = max(self.vocabulary, 1) if self.split else states.shape[-1]
         size = block or max(1, logits_bytes(device) // (4 * width))
@@ -146,8 +147,7 @@ class SplitModel:
             logits = self._head(part[None])[0] if self.split else part
             at, wanted = sorted_rows[chosen] - start, targets[chosen]
             result[0, chosen], result[1, chosen] = _reduce(logits, at, wanted, upcast)
-        back = torch.from_numpy(np.argsort(pairs.order)).to(device, non_blocking=True)
-        return result[:, back]
+        return result[:, to_device(np.argsort(pairs.order), device)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

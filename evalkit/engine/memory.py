@@ -7,9 +7,9 @@ common names of their sizes. They are checked against measured peaks by benchmar
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 
 from evalkit.engine.forward import logits_bytes
@@ -30,7 +30,7 @@ CARRY_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class Footprint:
     """Bytes that a model's forward pass needs.
 
     Attributes:
@@ -50,15 +50,15 @@ class Sizes:
     logit_rows: int
 
     @classmethod
-    def of(cls, split: SplitModel) -> Sizes:
+    def of(cls, split: SplitModel) -> Footprint:
         """From the model's configuration."""
         config = split.core.config.get_text_config()
         size = torch.finfo(split.core.dtype).bits // 8
         hidden = int(config.hidden_size)
-        heads = int(getattr(config, "num_attention_heads", 1) or 1)
-        key_heads = int(getattr(config, "num_key_value_heads", None) or heads)
-        head = int(getattr(config, "head_dim", None) or hidden // heads)
-        widest = int(getattr(config, "intermediate_size", None) or 4 * hidden)
+        heads = _largest(config, "num_attention_heads", default=1)
+        key_heads = _largest(config, "num_key_value_heads", default=heads)
+        head = _largest(config, "qk_head_dim", "head_dim", default=hidden // heads)
+        widest = _largest(config, "intermediate_size", default=4 * hidden)
         layers = int(config.num_hidden_layers)
         # the feed-forward holds the residual stream, its norm, gate, up, and their product; the attention the residual
         # stream, its norm, queries before and after rotation, keys, values and the output
@@ -68,7 +68,8 @@ class Sizes:
         rows = max(1, logits_bytes(split.core.device) // (4 * vocabulary))
         return cls(
             element=size,
-            state=size * hidden,
+            # a model that cannot be split hands over all its logits instead of hidden states
+            state=size * (hidden if split.split else vocabulary),
             token=size * max(feed_forward, attention),
             carried=2 * size * layers * key_heads * head,
             # logits, and in half precision their float32 copy
@@ -77,14 +78,26 @@ class Sizes:
         )
 
 
+def _largest(config: Any, *names: str, default: int) -> int:
+    """The first of some settings that a configuration has; the largest where it has one for each layer."""
+    for name in names:
+        value = getattr(config, name, None)
+        if value:
+            return int(max(value) if isinstance(value, list | tuple) else value)
+    return default
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        # what torch's allocator holds without using it is free for us
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    return min(int(psutil.virtual_memory().available), _cgroup_free())
+    import psutil
+
+    return min(int(psutil.virtual_memory().available), _cgroup_free(Path("/sys/fs/cgroup")))
 
 
 def used_memory(device: torch.device) -> int:
@@ -93,24 +106,37 @@ def used_memory(device: torch.device) -> int:
         return int(torch.cuda.memory_allocated(device))
     if device.type == "mps":
         return int(torch.mps.current_allocated_memory())
+    import psutil
+
     return int(psutil.Process().memory_info().rss)
 
 
-def _cgroup_free() -> int:
+def _cgroup_free(folder: Path) -> int:
     """What a container's limit leaves; very much where there is none."""
     try:
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
-            return int(limit.read()) - int(used.read())
+        limit, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no such file, or "max"
         return 2**62
+    # files that were read lately count as used, but make room when it is needed
+    return limit - used + int(statistics.get("inactive_file", 0))
 
 
-def default_budget(split: SplitModel) -> int:
-    """Tokens a batch: the largest of `BUDGETS` whose activations fit the free memory, on CPU at most `CPU_BUDGET`."""
-    sizes = Sizes.of(split)
-    room = ACTIVATION_SHARE * free_memory(split.core.device) - sizes.logits
+def default_budget(split: SplitModel, max_length: int) -> int:
+    """Tokens a batch: the largest of `BUDGETS` whose activations fit the free memory, on CPU at most `CPU_BUDGET`.
+
+    Args:
+        split: The model, loaded.
+        max_length: Inputs it takes at once; a single long prompt may fill more than the budget (`plan.BatchSizes`).
+    """
+    footprint = Footprint.of(split)
+    room = ACTIVATION_SHARE * free_memory(split.core.device) - footprint.logits
     largest = CPU_BUDGET if split.core.device.type == "cpu" else BUDGETS[-1]
-    fitting = [budget for budget in BUDGETS if budget <= largest and budget * sizes.token < room]
+    fitting = [
+        budget
+        for budget in BUDGETS
+        if budget <= largest and max(budget, min(4 * budget, max_length)) * footprint.token < room
+    ]
     return fitting[-1] if fitting else BUDGETS[0]
 
 
@@ -119,8 +145,22 @@ def fixed_size(split: SplitModel) -> int:
     return FIXED_SIZE_CPU if split.core.device.type == "cpu" else FIXED_SIZE
 
 
-def carry_limit(split: SplitModel) -> int:
-    """Longest path whose keys and values may be carried: `CARRY_SHARE` of the free memory."""
-    sizes = Sizes.of(split)
+def carry_limit(split: SplitModel, max_length: int) -> int:
+    """Longest path whose keys and values may be carried.
+
+    All that the model takes wherever `CARRY_SHARE` of the free memory holds that, so that the plan does not follow the
+    free memory; a power of two otherwise.
+    """
     # joining old and new makes a second copy for a moment
-    return int(CARRY_SHARE * free_memory(split.core.device) // (2 * sizes.carried))
+    fitting = int(CARRY_SHARE * free_memory(split.core.device) // (2 * Footprint.of(split).carried))
+    if fitting >= max_length:
+        return max_length
+    return 1 << fitting.bit_length() - 1 if fitting else 0
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out: CUDA and the allocators of other devices each say it their own way."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError)
+        and any(text in str(error) for text in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"))
+    )

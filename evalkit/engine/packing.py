@@ -68,6 +68,15 @@ class PackedRow:
     targets: Indices
     scored: Indices
 
+    def keys(self) -> tuple[Indices, Indices, Indices]:
+        """(positions, first, last) of all keys, the carried path first: every piece contains it."""
+        path = np.arange(self.carried, dtype=np.int64)
+        return (
+            np.concatenate([path, self.positions]),
+            np.concatenate([np.zeros_like(path), self.first]),
+            np.concatenate([np.full_like(path, len(self.scored) - 1), self.last]),
+        )
+
 
 def pack_row(sequences: Sequences[Sequence], batch: PackedBatch, tile: int | None = None) -> PackedRow:
     """Packs a batch into one row.
@@ -75,8 +84,8 @@ def pack_row(sequences: Sequences[Sequence], batch: PackedBatch, tile: int | Non
     Args:
         sequences: All sequences; the batch says which.
         batch: What to pack.
-        tile: Attend in runs of at most so many tokens of one branch, each to its own path only, so that how a run is
-            computed does not depend on its neighbours. None for runs of several branches.
+        tile: Attend in runs of at most so many tokens of one branch, cut at multiples of it, each run to its own path
+            only, so that how a token is computed does not depend on its neighbours. None for runs of several branches.
     """
     paths: list[Indices] = []
     segments: list[tuple[int, int]] = []
@@ -129,10 +138,13 @@ def _groups(
         start, stop, path = pending[place]
         place += 1
         if tile is not None:
-            above = len(path) - (stop - start)
-            for head in range(start, stop, tile):
-                end = min(stop, head + tile)
-                groups.append(AttentionGroup(head - carried, end - carried, path[: above + end - start], chain=False))
+            position = len(path) - (stop - start)
+            while start < stop:
+                # to the next multiple of the tile, so that the number of keys follows from a token's position alone
+                end = min(stop, start + tile - position % tile)
+                position += end - start
+                groups.append(AttentionGroup(start - carried, end - carried, path[:position], chain=False))
+                start = end
             continue
         chain = len(path) == stop - start
         while place < len(pending) and pending[place][1] - start <= GROUP_TOKENS:

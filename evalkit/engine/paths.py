@@ -19,6 +19,7 @@ from evalkit.engine.forward import ScoredPairs, SplitModel
 from evalkit.engine.packing import pack_row
 from evalkit.engine.plan import Batch, Order, PackedBatch, PaddedBatch
 from evalkit.engine.sequences import Sequence
+from evalkit.engine.transfer import to_device
 
 # With fixed sizes: queries in one attention call, and rows that go through the head at once.
 EXACT_QUERIES = 64
@@ -110,8 +111,8 @@ class PackedPath:
     def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[PackedBatch]:
         """The prefix tree cut into batches of about `budget` tokens."""
         if self.fixed_size:
-            return plan.pack(sequences, order, plan.Sizes.fixed(self.fixed_size))
-        return plan.pack(sequences, order, plan.Sizes.of(budget, self.carry_limit))
+            return plan.pack(sequences, order, plan.BatchSizes.fixed(self.fixed_size))
+        return plan.pack(sequences, order, plan.BatchSizes.of(budget, self.carry_limit))
 
     def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         """Scores one batch with one forward pass."""
@@ -144,7 +145,7 @@ class PackedPath:
     def _to_device(self, values: npt.NDArray[np.int64]) -> torch.Tensor:
         if self.fixed_size:
             values = np.pad(values, (0, self.fixed_size - len(values)))
-        return torch.from_numpy(values)[None].to(self.device, non_blocking=True)
+        return to_device(values, self.device)[None]
 
 
 class PaddedPath:
@@ -191,7 +192,7 @@ class PaddedPath:
         rows, pair_rows = np.unique(scored_at, return_inverse=True)
         targets = np.concatenate([sequences[index].targets for index in batch.indices]).astype(np.int64)
         with torch.inference_mode():
-            states = self.split.states(input_ids=torch.from_numpy(tokens).to(self.device, non_blocking=True))
+            states = self.split.states(input_ids=to_device(tokens, self.device))
             values = self.split.log_probabilities(
                 states.flatten(0, 1), ScoredPairs.of(rows, pair_rows.astype(np.int64), targets), upcast=self.upcast
             )

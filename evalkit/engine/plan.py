@@ -101,7 +101,7 @@ class PaddedBatch:
 Batch = PackedBatch | PaddedBatch
 
 
-class Sizes(NamedTuple):
+class BatchSizes(NamedTuple):
     """How large batches may be.
 
     Attributes:
@@ -116,13 +116,13 @@ class Sizes(NamedTuple):
     carry: int
 
     @classmethod
-    def of(cls, budget: int, carry: int) -> Sizes:
-        """Sizes where batches may vary: one long sequence may fill four budgets."""
+    def of(cls, budget: int, carry: int) -> BatchSizes:
+        """BatchSizes where batches may vary: one long sequence may fill four budgets."""
         return cls(budget, 4 * budget, carry)
 
     @classmethod
-    def fixed(cls, budget: int) -> Sizes:
-        """Sizes where no batch may be larger than the budget."""
+    def fixed(cls, budget: int) -> BatchSizes:
+        """BatchSizes where no batch may be larger than the budget."""
         return cls(budget, budget, 2**31)
 
 
@@ -151,12 +151,7 @@ def common_prefix(first: TokenArray, second: TokenArray) -> int:
     return int(different[0]) if len(different) else length
 
 
-def unique_tokens(order: Order, lengths: Sequences[int]) -> int:
-    """Tokens in the prefix tree: the least that any plan has to compute."""
-    return int(sum(lengths[index] - shared for index, shared in zip(order.indices, order.shared, strict=True)))
-
-
-def pack(sequences: Sequences[Sequence], order: Order, sizes: Sizes) -> list[PackedBatch]:
+def pack(sequences: Sequences[Sequence], order: Order, sizes: BatchSizes) -> list[PackedBatch]:
     """Cuts the prefix tree into batches, each shared token in as few of them as is worth it.
 
     Batches are in depth-first order: what a batch carries was kept by the last earlier batch that keeps that much.
@@ -173,7 +168,7 @@ class _Subtree(NamedTuple):
 
 
 class _Packer:
-    def __init__(self, sequences: Sequences[Sequence], order: Order, sizes: Sizes) -> None:
+    def __init__(self, sequences: Sequences[Sequence], order: Order, sizes: BatchSizes) -> None:
         self.indices = order.indices
         self.shared = order.shared
         self.lengths = np.array([len(sequences[index].inputs) for index in order.indices], dtype=np.int64)

@@ -48,8 +48,9 @@ def answer_all(
         tracker.add(dict(journal.answers))
     try:
         for new in backend.compute(prepared, frozenset(journal.answers)):
-            journal.add(new, backend.budget)
-            tracker.add(dict(new))
+            if new:
+                journal.add(new, backend.budget)
+                tracker.add(dict(new))
     except KeyboardInterrupt:
         kept = journal.path is not None
         raise InterruptedRunError(

@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import evalkit
 from evalkit.backends.local import LocalBackend, LocalOptions, NonFiniteRequestError
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, OverLengthError
 from evalkit.models import LoadedModel, ModelOptions, OpenedModel, load_model, open_model
 from evalkit.requests import Request, Response, Roll, Score
+from tests.runner.test_evaluate import quiz
 from tests.tiny_models import tiny_model
 
 REQUESTS: list[Request] = [
@@ -208,3 +210,34 @@ def test_what_the_result_says_of_the_engine(tmp_path: Path) -> None:
     answers(backend, REQUESTS)
     counters = backend.counters()
     assert 0 < counters["tokens_computed"] < counters["tokens_asked"]
+
+
+def test_an_answer_longer_than_the_context_is_settled_by_the_policy(tmp_path: Path) -> None:
+    backend = LocalBackend(loaded(tmp_path, max_length=16))
+    requests: list[Request] = [Score("Question:", " yes"), Score("Question:", " yes" * 40)]
+    prepared = backend.prepare(requests)
+    assert prepared.lengths[1] > 16
+    with pytest.raises(OverLengthError, match="longer than the model's context"):
+        list(backend.compute(prepared))
+    rows: list[dict[str, object]] = [
+        {"question": "Is it?", "choices": ["yes", "no"], "answer": 0},
+        {"question": "And?", "choices": ["yes" * 60, "no"], "answer": 0},
+    ]
+    run = evalkit.run(model=backend, tasks=[quiz(tmp_path, rows)], over_length="skip")
+    assert run.tasks["quiz"].n == 1
+
+
+def test_a_text_without_tokens_has_an_answer(tmp_path: Path) -> None:
+    empty, energy = answers(LocalBackend(loaded(tmp_path)), [Roll(""), Roll("Energy")])
+    assert (empty.log_probability, empty.tokens) == (0.0, 0)
+    assert energy.tokens > 0
+
+
+def test_deterministic_results_do_not_follow_the_token_budget(tmp_path: Path) -> None:
+    model = loaded(tmp_path)
+    found = []
+    for budget in (64, 512):
+        backend = LocalBackend(model, LocalOptions(token_budget=budget, deterministic=True))
+        backend.budget = budget
+        found.append(answers(backend, REQUESTS))
+    assert found[0] == found[1]

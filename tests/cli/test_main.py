@@ -69,6 +69,15 @@ def test_a_run_prints_the_table_and_writes_the_files(folder: Path, model: str) -
     assert (folder / "out/base.samples.parquet").exists()
 
 
+def test_a_plan_says_what_a_run_would_take_and_writes_nothing(folder: Path, model: str) -> None:
+    before = set(folder.rglob("*"))
+    done = evalkit("plan", "--model", model, "--tasks", "sums.yaml", folder=folder)
+    assert done.returncode == 0, done.stderr
+    for word in ("sums", "60", "180", "tokens a second", "at the peak", "fewer"):
+        assert word in done.stdout
+    assert set(folder.rglob("*")) == before
+
+
 def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str) -> None:
     done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--limit", "3", folder=folder)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,31 +16,49 @@ from tests.engine.test_engine import few_shot_tree, load
 
 def test_the_budget_follows_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = SplitModel(load("llama", tmp_path))
-    assert memory.default_budget(split) == memory.CPU_BUDGET
-    sizes = memory.Sizes.of(split)
+    assert memory.default_budget(split, 512) == memory.CPU_BUDGET
+    sizes = memory.Footprint.of(split)
     monkeypatch.setattr(
         memory, "free_memory", lambda _: int((sizes.logits + 600 * sizes.token) / memory.ACTIVATION_SHARE)
     )
-    assert memory.default_budget(split) == 512
+    assert memory.default_budget(split, 512) == 512
+    assert memory.default_budget(split, 2048) == 256  # where one long prompt may fill four budgets
     monkeypatch.setattr(memory, "free_memory", lambda _: 0)
-    assert memory.default_budget(split) == memory.BUDGETS[0]
+    assert memory.default_budget(split, 512) == memory.BUDGETS[0]
 
 
 def test_carried_states_are_bounded_by_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = SplitModel(load("llama", tmp_path))
     # keys and values of two layers with two key heads of 12 numbers each, in float32
-    assert memory.Sizes.of(split).carried == 2 * 2 * 2 * 12 * 4
+    assert memory.Footprint.of(split).carried == 2 * 2 * 2 * 12 * 4
     monkeypatch.setattr(memory, "free_memory", lambda _: 10_000)
     engine = Engine(load("llama", tmp_path), 512, token_budget=32)
-    assert engine.path.carry_limit == int(memory.CARRY_SHARE * 10_000 // (2 * 384))
+    assert memory.carry_limit(SplitModel(load("llama", tmp_path)), 2) == 2
+    assert engine.path.carry_limit == 2  # 0.2 x 10,000 bytes hold two positions and their copies
     sequences = few_shot_tree()
     batches = engine.path.plan(sequences, depth_first(sequences), 32)
     assert max(batch.carried for batch in batches) <= engine.path.carry_limit
 
 
 def test_a_container_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_cgroup_free", lambda: 12345)
+    monkeypatch.setattr(memory, "_cgroup_free", lambda _: 12345)
     assert memory.free_memory(torch.device("cpu")) == 12345
+
+
+def test_files_read_lately_do_not_count_as_used(tmp_path: Path) -> None:
+    assert memory._cgroup_free(tmp_path) == 2**62
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 500\ninactive_file 300\n")
+    assert memory._cgroup_free(tmp_path) == 400
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._cgroup_free(tmp_path) == 2**62
+
+
+def test_settings_that_differ_from_layer_to_layer_count_with_the_largest() -> None:
+    layers = SimpleNamespace(intermediate_size=[64, 640], head_dim=None)
+    assert memory._largest(layers, "intermediate_size", default=1) == 640
+    assert memory._largest(layers, "qk_head_dim", "head_dim", default=12) == 12
 
 
 @pytest.mark.parametrize("options", [{}, {"share_prefixes": False}, {"deterministic": True}, {"token_budget": 48}])
@@ -59,7 +78,7 @@ def test_more_rows_need_more_memory(tmp_path: Path) -> None:
     one = forecast(split, sequences, [PaddedBatch(((0,),))], 0)
     many = forecast(split, sequences, [PaddedBatch(tuple((index,) for index in range(25)))], 0)
     rows = 25 * len(sequences[-1].inputs) - len(sequences[0].inputs)
-    assert many.peak_bytes - one.peak_bytes == pytest.approx(rows * memory.Sizes.of(split).token, rel=0.5)
+    assert many.peak_bytes - one.peak_bytes == pytest.approx(rows * memory.Footprint.of(split).token, rel=0.5)
 
 
 @pytest.mark.parametrize("options", [{"token_budget": 48}, {"share_prefixes": False}])

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.engine.packing import PackedRow, pack_row
-from evalkit.engine.plan import PackedBatch, Sizes, depth_first, pack
+from evalkit.engine.plan import BatchSizes, PackedBatch, depth_first, pack
 from evalkit.engine.sequences import Sequence
 
 lists = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=14), min_size=1, max_size=20)
@@ -21,7 +21,7 @@ def packed(
     sequences = [Sequence(np.array(one, dtype=np.int32), np.arange(min(2, len(one)), dtype=np.int32)) for one in tokens]
     kept: list[int] = []
     result = []
-    for batch in pack(sequences, depth_first(sequences), Sizes.of(budget, 2**31)):
+    for batch in pack(sequences, depth_first(sequences), BatchSizes.of(budget, 2**31)):
         row = pack_row(sequences, batch, tile)
         kept = kept[: batch.carried]
         keys: list[Key] = [tuple(kept[: length + 1]) for length in range(len(kept))]
@@ -37,10 +37,9 @@ def packed(
 
 def visible(row: PackedRow, token: int, key: int) -> bool:
     """The rule that the attention masks are built from."""
-    if key < row.carried:
-        return True
-    own = key - row.carried
-    return own <= token and bool(row.first[own] <= row.first[token] <= row.last[own])
+    positions, first, last = row.keys()
+    query = row.carried + token
+    return bool(first[key] <= first[query] <= last[key] and positions[key] <= positions[query])
 
 
 @given(lists, budgets)

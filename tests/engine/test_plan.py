@@ -7,15 +7,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evalkit.engine.plan import (
+    BatchSizes,
+    Order,
     PackedBatch,
-    Sizes,
     alone,
     common_prefix,
     depth_first,
     needed,
     pack,
     pad,
-    unique_tokens,
 )
 from evalkit.engine.sequences import Sequence
 
@@ -38,6 +38,11 @@ def sequences(lists: list[list[int]], scored: int = 1) -> list[Sequence]:
         Sequence(np.array(tokens, dtype=np.int32), np.arange(min(scored, len(tokens)), dtype=np.int32))
         for tokens in lists
     ]
+
+
+def unique_tokens(order: Order, lengths: list[int]) -> int:
+    """Tokens in the prefix tree: the least that any plan has to compute."""
+    return int(sum(lengths[index] - shared for index, shared in zip(order.indices, order.shared, strict=True)))
 
 
 def distinct_prefixes(lists: list[list[int]]) -> int:
@@ -109,7 +114,7 @@ def test_packed_batches_compute_what_they_need_and_score_everything_once(
 ) -> None:
     chosen = sequences(lists, scored)
     order = depth_first(chosen)
-    for sizes in (Sizes.of(budget, 2**31), Sizes.of(budget, 0), Sizes.fixed(budget)):
+    for sizes in (BatchSizes.of(budget, 2**31), BatchSizes.of(budget, 0), BatchSizes.fixed(budget)):
         batches = pack(chosen, order, sizes)
         computed = replay(lists, batches, scored)
         assert computed >= unique_tokens(order, [len(tokens) for tokens in lists])
@@ -123,7 +128,7 @@ def test_a_long_common_prefix_is_computed_once_however_small_the_batches() -> No
     lists = [[1] * 600 + [2 + question] * 90 + [2] for question in range(50)]
     chosen = sequences(lists)
     order = depth_first(chosen)
-    batches = pack(chosen, order, Sizes.of(1024, 2**31))
+    batches = pack(chosen, order, BatchSizes.of(1024, 2**31))
     assert [batch.keeps for batch in batches].count(600) == 1
     assert sum(batch.tokens for batch in batches) == unique_tokens(order, [len(tokens) for tokens in lists])
     assert len(batches) < 8
@@ -132,20 +137,20 @@ def test_a_long_common_prefix_is_computed_once_however_small_the_batches() -> No
 def test_what_is_not_worth_a_pass_of_its_own_is_computed_again() -> None:
     # a BOS in front of everything
     lists = [[0] + [question] * 400 for question in range(1, 40)]
-    batches = pack(sequences(lists), depth_first(sequences(lists)), Sizes.of(1024, 2**31))
+    batches = pack(sequences(lists), depth_first(sequences(lists)), BatchSizes.of(1024, 2**31))
     assert not any(batch.carried for batch in batches)
 
 
 def test_answers_to_a_question_longer_than_the_budget_stay_with_it() -> None:
     question = list(range(30))
     chosen = sequences([question] * 4 + [[*question, 40, 41], [*question, 50]])
-    assert len(pack(chosen, depth_first(chosen), Sizes.of(12, 2**31))) == 1
+    assert len(pack(chosen, depth_first(chosen), BatchSizes.of(12, 2**31))) == 1
 
 
 def test_prompts_that_grow_by_a_token_each_are_no_deep_recursion() -> None:
     lists = [[5] * length for length in range(1, 3000)]
     chosen = sequences(lists)
-    batches = pack(chosen, depth_first(chosen), Sizes.of(64, 2**31))
+    batches = pack(chosen, depth_first(chosen), BatchSizes.of(64, 2**31))
     assert sum(batch.tokens for batch in batches) < 3 * 2999
 
 
@@ -154,7 +159,7 @@ def test_a_resumed_plan_computes_what_is_missing_and_what_that_stands_on(
     lists: list[list[int]], budget: int, data: st.DataObject
 ) -> None:
     chosen = sequences(lists)
-    batches = pack(chosen, depth_first(chosen), Sizes.of(budget, 2**31))
+    batches = pack(chosen, depth_first(chosen), BatchSizes.of(budget, 2**31))
     done = set(data.draw(st.lists(st.sampled_from(range(len(lists))), unique=True)))
     computed = [batch for batch, wanted in zip(batches, needed(batches, done), strict=True) if wanted]
     available = 0

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
+
+import pytest
 
 import evalkit
 from evalkit.backends.local import LocalBackend
+from evalkit.errors import UsageError
 from evalkit.models import load_model
 from tests.runner.test_evaluate import quiz
 from tests.tiny_models import tiny_model
@@ -26,3 +30,15 @@ def test_a_model_that_computes_nothing_has_no_cost(tmp_path: Path) -> None:
     plan = evalkit.plan(model=evalkit.MockModel(), tasks=[quiz(tmp_path)])
     assert plan.cost is None
     assert plan.tasks[0].tokens > 0
+
+
+def test_a_plan_takes_no_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a plan writes no file"):
+        evalkit.plan(model=evalkit.MockModel(), tasks=[quiz(tmp_path)], output=tmp_path / "base.json")
+
+
+def test_the_functions_say_what_they_take_and_return() -> None:
+    signature = inspect.signature(evalkit.run)
+    assert {"model", "tasks", "deterministic", "output"} <= signature.parameters.keys()
+    assert signature.return_annotation == "Run"
+    assert "deterministic:" in (evalkit.Evaluation.__doc__ or "")
