@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -34,6 +35,10 @@ LOADING_ERRORS = (
 )
 """What transformers, peft, safetensors and gguf raise when a checkpoint cannot be used."""
 
+# transformers replaces methods of its classes while it loads (tying of weights, initialisation) and puts them back: two
+# loads at once leave them replaced for good, and every model loaded later lacks its tied weights.
+_LOADING = threading.Lock()
+
 
 def load_weights(
     directory: Path,
@@ -62,7 +67,7 @@ def load_weights(
         ModelError: It cannot be loaded, is no causal language model, or weights are missing or of another shape.
     """
     arguments = _arguments(options, gguf_file) | {"config": config, "dtype": dtype}
-    with quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
+    with _LOADING, quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
         model, report = _load_model(directory, name, arguments, options, device)
         refuse_incomplete(name, report.get("missing_keys", ()), report.get("mismatched_keys", ()))
         if unused := sorted(report.get("unexpected_keys", ())):

@@ -148,11 +148,11 @@ def test_engines_in_two_threads_do_not_mix_up_their_batches(tmp_path: Path) -> N
     sequences = few_shot_tree()
     expected = plain(load("llama", tmp_path), sequences)
 
-    def evaluate(_: int) -> list[np.ndarray]:
-        return scores(Engine(load("llama", tmp_path), 512, token_budget=64), sequences)
+    def evaluate(model: torch.nn.Module) -> list[np.ndarray]:
+        return scores(Engine(model, 512, token_budget=64), sequences)
 
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(evaluate, range(4)):
+        for found in pool.map(evaluate, [load("llama", tmp_path) for _ in range(4)]):
             for value, reference in zip(found, expected, strict=True):
                 np.testing.assert_allclose(value, reference, atol=1e-4)
 

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +296,12 @@ def test_no_prefix_token(copy: Path) -> None:
     kept = {k: v for k, v in json.loads(file.read_text()).items() if k not in ("bos_token", "eos_token")}
     file.write_text(json.dumps(kept))
     refused(copy, "neither a beginning-of-sequence nor an end-of-sequence token")
+
+
+def test_models_loaded_at_once_do_not_spoil_each_other(tmp_path: Path) -> None:
+    """Both have tied weights, which transformers ties in a step that it switches off and on for the whole process."""
+    folders = [tiny_model(name, tmp_path) for name in ("gpt2", "bloom")]
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda folder: load_model(str(folder)), folders * 4))
+    assert len({model.info.weights_sha256 for model in loaded}) == 2
+    assert load_model(str(folders[1])).info == loaded[1].info
