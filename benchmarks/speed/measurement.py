@@ -20,7 +20,7 @@ class Measurement:
 
     Attributes:
         scoring_seconds: Tokenising and scoring: from having the prompts to having the log-probabilities.
-        tokens_computed: Tokens put through the model, padding included.
+        tokens_computed: Tokens put through the model: lm-eval's with the padding of its rows; evalkit's batches have none.
         metrics: Task -> metric by lm-eval's name -> value.
         documents: Documents evaluated, over all tasks.
         versions: Library -> version, where installed.

@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.speed.cases import Case
 from benchmarks.speed.measurement import Measurement
 from evalkit.engine import sequences as token_sequences
+from evalkit.errors import UsageError
 from evalkit.requests import Request, Response, Roll, Score
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class VllmPrepared:
 
     requests: Sequence[Request]
     lengths: Sequence[int]
+    tokens: Sequence[int]
     sequences: Sequence[Sequence[token_sequences.Sequence]]
 
 
@@ -74,8 +76,11 @@ class VllmBackend:
         return {"engine": "vllm"}
 
     def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Not needed by any case."""
-        raise NotImplementedError
+        """No case has a chat template."""
+        raise UsageError("this benchmark asks plain prompts", hint="leave --chat-template out")
+
+    def cost(self, prepared: Prepared, seconds: float) -> None:
+        """vLLM plans for itself."""
 
     def prepare(self, requests: Sequence[Request]) -> VllmPrepared:
         """Tokenises the requests by evalkit's rules."""
@@ -88,14 +93,15 @@ class VllmBackend:
             else list(token_sequences.rolling_sequences(next(texts), self.prefix_token, self.max_length))
             for request in requests
         ]
-        return VllmPrepared(requests, [0] * len(requests), sequences)
+        tokens = [sum(len(sequence.inputs) for sequence in own) for own in sequences]
+        return VllmPrepared(requests, [0] * len(requests), tokens, sequences)
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
         """Answers all requests at once: vLLM does its own batching."""
         assert isinstance(prepared, VllmPrepared)
         assert not done
         everything = [sequence for own in prepared.sequences for sequence in own]
-        self._asked += sum(len(sequence.inputs) for sequence in everything)
+        self._asked += sum(prepared.tokens)
         scores = iter(self._score(everything))
         yield [(index, _response(own, [next(scores) for _ in own])) for index, own in enumerate(prepared.sequences)]
 

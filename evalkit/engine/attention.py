@@ -164,9 +164,9 @@ def packed_attention(
     model.set_attn_implementation(NAME)
     if model.config._attn_implementation != NAME:
         raise PackedAttentionError(f"{type(model).__name__} has an attention of its own")
-    carry.cut(row.carried)
-    run = _current.run = _Run(row, carry, keep, exact_rows, model.device)
     try:
+        carry.cut(row.carried)
+        run = _current.run = _Run(row, carry, keep, exact_rows, model.device)
         yield
         if keep:
             carry.replace(run.kept, row.carried + row.groups[-1].stop)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from evalkit.engine import memory
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
 from evalkit.engine.paths import PackedPath, PaddedPath
 from evalkit.engine.sequences import Sequence
@@ -338,3 +339,18 @@ def test_the_model_is_left_as_it_was_found(tmp_path: Path) -> None:
     scores(engine, few_shot_tree())
     torch.testing.assert_close(model(tokens, use_cache=False).logits, before, rtol=0, atol=0)
     assert Engine(model, 512).check.path == "packed"
+
+
+def test_running_out_of_memory_before_a_batch_begins_leaves_the_model_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(load("llama", tmp_path), 512, token_budget=memory.SMALLEST_BUDGET)
+    before = engine.split.core.config._attn_implementation
+
+    def never(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("evalkit.engine.attention.to_device", never)
+    with pytest.raises(EvaluationError, match="ran out of memory"):
+        list(engine.score(few_shot_tree()))
+    assert engine.split.core.config._attn_implementation == before
