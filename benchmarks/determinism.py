@@ -2,10 +2,12 @@
 
 1. PyTorch's fused attention on CPU: the same query and keys in calls of different sizes, how often the bits differ.
 2. The engine with and without `deterministic`: bits after leaving out and reordering prompts, and tokens a second.
+3. With `--data-dir`: SmolLM2 on real prompts, some documents alone against the same among more.
 """
 
 from __future__ import annotations
 
+import argparse
 import time
 
 import numpy as np
@@ -13,14 +15,21 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
 
+import evalkit
+from evalkit.backends.local import LocalBackend, LocalOptions
 from evalkit.engine.engine import Engine
 from evalkit.engine.sequences import Sequence
+from evalkit.models import load_model
+from evalkit.requests import Request, Response
 
 HEADS, KEY_HEADS, SIZE = 9, 3, 64
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir")
+    data_dir = parser.parse_args().data_dir
     torch.manual_seed(0)
     print("| queries a call | keys a multiple of | different bits | largest difference |\n|---:|---:|---:|---:|")
     for queries in (16, 64, 128):
@@ -31,6 +40,36 @@ def main() -> None:
     for deterministic in (False, True):
         changed, total, speed = engine(deterministic)
         print(f"| {'deterministic' if deterministic else 'default'} | {changed} of {total} | {speed:,.0f} |")
+
+    if data_dir:
+        same, total = real(data_dir)
+        print(
+            f"\nSmolLM2, --deterministic: {same} of {total} answers have the same bits alone and among more documents"
+        )
+
+
+def real(data_dir: str) -> tuple[int, int]:
+    """(answers with the same bits, answers) of the first documents, computed by themselves and among twice as many."""
+    backend = _Remembering(load_model("smollm2"), LocalOptions(deterministic=True))
+    found: list[dict[Request, Response]] = []
+    for limit in ("first:3", "first:6"):
+        backend.found = {}
+        tasks = "mmlu_abstract_algebra:5shot,hellaswag:10shot,truthfulqa_mc2"
+        evalkit.run(model=backend, tasks=tasks, limit=limit, data_dir=data_dir, offline=True)
+        found.append(backend.found)
+    few, more = found
+    return sum(more[request] == response for request, response in few.items()), len(few)
+
+
+class _Remembering(LocalBackend):
+    """Keeps all answers."""
+
+    found: dict[Request, Response]
+
+    def compute(self, prepared, done=()):  # noqa: ANN001, ANN201
+        for answers in super().compute(prepared, done):
+            self.found.update((prepared.requests[index], response) for index, response in answers)
+            yield answers
 
 
 def attention(queries: int, multiple: int) -> tuple[int, int, float]:
