@@ -129,8 +129,9 @@ def read_texts(tasks: str, data_dir: str | None) -> tuple[list[tuple[str, str]],
     from evalkit.data import DataOptions
     from evalkit.registry import select
     from evalkit.requests import Score
+    from evalkit.runner.rendering import render_plain
     from evalkit.runner.settings import RunSettings
-    from evalkit.runner.task_run import NativeTaskRun, render_plain
+    from evalkit.runner.task_run import NativeTaskRun
 
     options = DataOptions.resolve(data_dir, offline=True)
     runs = [NativeTaskRun(key, task, options, RunSettings()) for key, task in select(tasks).tasks.items()]

@@ -47,8 +47,9 @@ def stages(model: str, tasks: str, data_dir: str | None) -> None:
     from evalkit.engine.sequences import continuation_sequence
     from evalkit.registry import select
     from evalkit.requests import Score
+    from evalkit.runner.rendering import render_plain
     from evalkit.runner.settings import RunSettings
-    from evalkit.runner.task_run import NativeTaskRun, render_plain
+    from evalkit.runner.task_run import NativeTaskRun
 
     options, settings = DataOptions.resolve(data_dir, True), RunSettings()
     with timed("data"):

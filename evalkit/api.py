@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from evalkit.run_plan import RunPlan
 
 Compat = Literal["lm-eval"]
+
+DECODING_OPTIONS = ("max_new_tokens", "temperature", "top_p", "top_k", "samples", "beams")
+"""Fields of `Evaluation` that change how every task generates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,13 @@ class Evaluation:
         max_length: Context length, where the model's own is not wanted.
         over_length: What to do with prompts longer than that: "error" (the default), "drop-shots", "truncate" (the
             default with `compat`), "skip".
+        max_new_tokens: Tokens generated at most, for every task that generates; None takes the task's own. So with the
+            next five.
+        temperature: 0 takes the most probable token each time.
+        top_p: Draw from the smallest set of tokens whose probability reaches this.
+        top_k: Draw from this many most probable tokens; 0 for all.
+        samples: Completions a prompt, each drawn with a seed of its own; scores then also have maj@K and pass@K.
+        beams: Hypotheses kept by beam search.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
@@ -70,6 +80,12 @@ class Evaluation:
     system: str | None = None
     max_length: int | None = None
     over_length: OverLength | None = None
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    samples: int | None = None
+    beams: int | None = None
     stride: int | None = None
     share_prefixes: bool = True
     compat: Compat | None = None
@@ -113,9 +129,16 @@ class Evaluation:
             chat_template=self.chat_template,
             system=self.system,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
+            decoding=self._decoding(),
         )
         data = DataOptions.resolve(self.data_dir, self.offline)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
+
+    def _decoding(self) -> dict[str, Any]:
+        """What the user changed of how text is generated."""
+        given = {name: getattr(self, name) for name in DECODING_OPTIONS}
+        changed = {name: value for name, value in given.items() if value is not None}
+        return changed | {"seed": self.seed} if changed else {}
 
     def _backend(self, offline: bool) -> Backend:
         if not isinstance(self.model, str):

@@ -1,4 +1,4 @@
-"""What a dataset row becomes: a question with its candidate answers, or a text.
+"""What a dataset row becomes: a question with its candidate answers, a question to answer freely, or a text.
 
 A task's `document` function turns a row into one of these; everything after it (few-shot examples, prompts, requests,
 metrics) is common to all tasks.
@@ -6,9 +6,9 @@ metrics) is common to all tasks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Candidate(NamedTuple):
@@ -123,4 +123,32 @@ class Text:
             object.__setattr__(self, "characters", len(self.text))
 
 
-Document = MultipleChoice | ContextChoice | Cloze | Text
+@dataclass(frozen=True, slots=True)
+class OpenQuestion:
+    """A question that the model answers in its own words.
+
+    Attributes:
+        question: What is asked.
+        answer: The expected answer, as a few-shot example shows it.
+        references: Texts that a metric compares with; by default the answer alone.
+        details: What else a metric needs to know of the row (tests of a program, instructions to follow).
+    """
+
+    question: str
+    answer: str
+    references: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.references:
+            object.__setattr__(self, "references", (self.answer,))
+
+    def example(self) -> Candidate:
+        """This document as a solved few-shot example."""
+        return Candidate(self.question, self.answer)
+
+
+ScoredDocument = MultipleChoice | ContextChoice | Cloze | Text
+"""Documents whose answers or texts are given, and scored."""
+
+Document = ScoredDocument | OpenQuestion

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from evalkit.decoding import Decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,24 @@ class Roll:
     text: str
 
 
-Request = Score | Roll
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Asks for text after `prompt`.
+
+    Attributes:
+        prompt: What the model sees, rendered through its chat template where that is used.
+        decoding: How to continue it.
+        shared: As `Score.shared`.
+        messages: The chat turns that `prompt` was rendered from, for endpoints that take turns; empty for plain text.
+    """
+
+    prompt: str
+    decoding: Decoding = field(default_factory=Decoding)
+    shared: int = 0
+    messages: tuple[Mapping[str, str], ...] = ()
+
+
+Request = Score | Roll | Generate
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +69,60 @@ class Response:
     def tokens(self) -> int:
         """Number of scored tokens."""
         return len(self.token_log_probabilities)
+
+
+Finish = Literal["stop", "length", "refused"]
+"""Why a text ended: a stop text or the model's end-of-turn token, the limit on new tokens or the model's context, or the
+endpoint's own refusal (a content filter)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One generated text.
+
+    Attributes:
+        text: The answer, cut before the first stop text, without special tokens.
+        finish: Why it ended.
+        tokens: Number of tokens generated, an end-of-turn token included.
+        token_ids: Those tokens; empty where the backend does not tell.
+        log_probability: Sum over the generated tokens of log P(token | all before it) under the model's own distribution
+            (temperature 1, no top-p or top-k), nats; None where the backend does not tell.
+        score: What beam search ranked it by, None without beams.
+    """
+
+    text: str
+    finish: Finish
+    tokens: int
+    token_ids: tuple[int, ...] = ()
+    log_probability: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """The answer to a `Generate`.
+
+    Attributes:
+        completions: One a sample, in order; with beams all final hypotheses, the best first.
+        context_tokens: Tokens of the prompt as the model saw it (after truncation).
+        truncated: Tokens cut off the left of the prompt.
+    """
+
+    completions: tuple[Completion, ...]
+    context_tokens: int
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What could not be had: an endpoint that failed for good. The document is `errored`, never scored.
+
+    Attributes:
+        reason: One plain sentence.
+    """
+
+    reason: str
+
+
+Reply = Response | Generation | Failure
+"""The answer to a request."""

@@ -13,7 +13,7 @@ from evalkit.files import atomic_writer
 from evalkit.json_node import Node, parse
 from evalkit.results import SCHEMA, GroupResult, MetricValue, ModelInfo, Run, Sample, TaskResult
 
-OUTCOMES = ("right", "wrong", "scored", "unparsed", "truncated", "refused", "errored")
+OUTCOMES = ("right", "wrong", "scored", "unparsed", "empty", "truncated", "refused", "errored")
 """Order of the outcomes in the file; others follow by name."""
 
 _RESERVED = frozenset({"id", "index", "cluster", "outcome"})
@@ -119,6 +119,7 @@ def _task_to_json(task: TaskResult) -> dict[str, Any]:
         "shots": task.shots,
         "prompt_sha256": task.prompt_sha256,
         "n": task.n,
+        **({"settings": _sorted(task.settings)} if task.settings else {}),
         "metrics": {name: _metric_to_json(value) for name, value in task.metrics.items()},
         "outcomes": {name: task.outcomes[name] for name in names if name in task.outcomes},
         "samples": [_sample_to_json(sample, task.metrics) for sample in task.samples],
@@ -235,6 +236,7 @@ def _task(node: Node) -> TaskResult:
         metrics=metrics,
         outcomes={name: count.whole() for name, count in node["outcomes"].items()},
         samples=tuple(_sample(sample, metrics) for sample in node["samples"].elements()),
+        settings=node["settings"].mapping() if "settings" in node.mapping() else {},
     )
 
 

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +45,9 @@ class Sample:
         id: Hash of the document's content; pairs the same document of two runs.
         index: Position of the document in its dataset.
         cluster: Name of the group of documents whose errors go together; None where documents are independent.
-        outcome: `right`, `wrong`, `scored` (no right or wrong: perplexities), `truncated`, `errored` ...
+        outcome: `right`, `wrong`, `scored` (no right or wrong: perplexities, BLEU), and for generated answers `unparsed`
+            (no answer found in it), `empty`, `truncated` (cut by the limit on tokens), `refused`; `errored` where the
+            answer could not be had.
         metrics: Metric -> this document's value. Empty where the document could not be scored.
         fields: Further JSON values (`evalkit.metrics.observe`); no name of a metric or of another attribute.
     """
@@ -90,6 +92,8 @@ class TaskResult:
         metrics: Metric -> value, the main one first.
         outcomes: Outcome -> number of samples.
         samples: One a document, in the dataset's order.
+        settings: JSON values: what else of the task decided its scores (decoding, chat template and why, how examples
+            were drawn, signatures of metrics).
     """
 
     version: int
@@ -100,6 +104,7 @@ class TaskResult:
     metrics: Mapping[str, MetricValue]
     outcomes: Mapping[str, int]
     samples: tuple[Sample, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

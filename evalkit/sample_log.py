@@ -26,17 +26,21 @@ class SampleRow:
         id: The sample's id, as in the result file.
         index: Position of the document in its dataset.
         request: Position of the request in its document (the choice's index).
-        kind: `score` or `roll`.
+        kind: `score`, `roll` or `generate`.
+        completion: Which of a prompt's completions (samples, or hypotheses of a beam search); 0 for what is scored.
         prompt: What the model was given.
-        continuation: What was scored.
+        continuation: What was scored, or generated.
         context_tokens: Tokens before the first scored one.
-        tokens: Scored tokens.
-        log_probability: Sum over the scored tokens, nats.
-        token_log_probabilities: One a scored token, nats.
+        tokens: Scored or generated tokens.
+        log_probability: Sum over these tokens, nats; None where the backend does not tell.
+        token_log_probabilities: One a scored token, nats; empty for generated ones.
         greedy: Whether each scored token was the most probable one.
+        finish: Why a generated text ended: `stop`, `length` or `refused`; `errored` where none could be had; empty for
+            what is scored.
+        score: What beam search ranked the text by; None without beams.
         truncated: Tokens cut off the left of the context.
         target: The right answer; empty where there is none.
-        answer: The model's answer (the choice it picked); None where there is none.
+        answer: The model's answer (the choice it picked, or what was extracted from its text); None where there is none.
     """
 
     task: str
@@ -44,13 +48,16 @@ class SampleRow:
     index: int
     request: int
     kind: str
+    completion: int
     prompt: str
     continuation: str
     context_tokens: int
     tokens: int
-    log_probability: float
+    log_probability: float | None
     token_log_probabilities: list[float]
     greedy: bool
+    finish: str
+    score: float | None
     truncated: int
     target: str
     answer: str | None
@@ -85,6 +92,7 @@ def _schema() -> pyarrow.Schema:
         "str | None": pyarrow.string(),
         "int": pyarrow.int64(),
         "float": pyarrow.float64(),
+        "float | None": pyarrow.float64(),
         "bool": pyarrow.bool_(),
         "list[float]": pyarrow.list_(pyarrow.float64()),
     }

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evalkit.errors import DataError, EvaluationError, NonFiniteError
 from evalkit.results import MetricValue, Sample
+from evalkit.stats.bootstrap import bootstrap
 from evalkit.stats.clusters import cluster_robust
 from evalkit.stats.intervals import Interval, standard_error, student_t, wilson
 from evalkit.stats.ratio import ratio_of_sums
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 UNSCORED = frozenset({"errored", "skipped"})
 """Outcomes of samples without a value: they are counted apart, never as 0."""
@@ -106,6 +112,49 @@ def ratio_value(
         ends = sorted((transform.apply(rate.interval.low), transform.apply(rate.interval.high)))
         limits = (ends[0], ends[1])
     return MetricValue(transform.apply(rate.value), stderr, limits, higher_is_better, None)
+
+
+def corpus_value(
+    name: str,
+    samples: Sequence[Sample],
+    field: str,
+    score: Callable[[npt.NDArray[np.float64]], float],
+    *,
+    higher_is_better: bool,
+    resamples: int,
+) -> MetricValue:
+    """A score of all documents together, from the sufficient statistics of each.
+
+    Standard error and interval come from a bootstrap over documents, or over clusters where they share some (Koehn 2004):
+    the standard deviation and the 2.5 % and 97.5 % quantiles of the resamples.
+
+    Args:
+        name: Metric, for messages and to tell which samples were scored.
+        samples: All samples of the task; those not scored are left out.
+        field: Field of a sample that holds its statistics.
+        score: Statistics, float64 [documents, numbers] -> score.
+        higher_is_better: Direction, passed on.
+        resamples: Bootstrap samples; 0 for no interval.
+
+    Raises:
+        EvaluationError: No sample has the metric, or one lacks it though it was scored.
+        NonFiniteError: The score is NaN or infinite.
+    """
+    scored = _scored(name, samples)
+    statistics = [sample.fields[field] for sample in scored]
+    import numpy as np
+
+    value = float(score(np.asarray(statistics, dtype=np.float64)))
+    if not math.isfinite(value):
+        raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' statistics")
+    names = cluster_names(scored)
+    groups: dict[Hashable, list[int]] = {}
+    for place, cluster in enumerate(names if names is not None else range(len(scored))):
+        groups.setdefault(cluster, []).append(place)
+    if not resamples or len(groups) < 2:
+        return MetricValue(value, None, None, higher_is_better, None)
+    stderr, interval = bootstrap(statistics, list(groups.values()), score, resamples)
+    return MetricValue(value, stderr, (interval.low, interval.high), higher_is_better, None)
 
 
 def cluster_names(samples: Sequence[Sample]) -> list[Hashable] | None:

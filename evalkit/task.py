@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from evalkit.decoding import Decoding
 from evalkit.documents import Document
+from evalkit.extraction import Extractor
+
+if TYPE_CHECKING:
+    from evalkit.metrics.text import TextMetric
 
 Row = Mapping[str, Any]
 
@@ -49,7 +54,11 @@ class Task:
         name: What users type; letters, digits, `_`, `-` and `.`.
         data: Where the rows are.
         document: Turns a row into a document. Any exception it raises becomes a `DataError` naming dataset, split, row.
-        metrics: Names of registered metrics (`evalkit.metrics`), the main one first.
+        metrics: Names of metrics (`evalkit.metrics`), the main one first; of generated text also `NAME@EXTRACTOR`,
+            `pass@K` and `maj@K` (`evalkit.metrics.text`).
+        decoding: How answers to open questions are generated.
+        extractors: Name -> how the answer is found in a generated text, the main one first.
+        own_metrics: Metrics of generated text that the task defines itself, by name; they win over registered ones.
         version: Bumped with any change that can move a score.
         columns: Schema a row must meet: column -> type, as `{"question": str, "choices": {"text": [str]}}`; a list of
             one type is a list of any length, a tuple of types any of them.
@@ -75,6 +84,9 @@ class Task:
     data: DataSource
     document: Callable[[Row], Document]
     metrics: tuple[str, ...]
+    decoding: Decoding = field(default_factory=Decoding)
+    extractors: Mapping[str, Extractor] = field(default_factory=dict)
+    own_metrics: Mapping[str, TextMetric] = field(default_factory=dict)
     version: int = 1
     columns: Mapping[str, Any] = field(default_factory=dict)
     keep: Callable[[Row], bool] | None = None

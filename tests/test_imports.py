@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "requests", "documents", "task", "files", "run_plan"}
+CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan"}
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
-    "evalkit/engine": {"errors"},
+    "evalkit/engine": {"errors", "decoding"},
     "evalkit/stats": {"errors"},
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
     "evalkit/runner": CORE
     | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
-    "tasks": {"task", "documents", "tasks", ""},
+    "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", ""},
     "reports": {"reports", "results", "run_plan", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from evalkit.requests import Request, Response
+from evalkit.requests import Reply, Request
 
 if TYPE_CHECKING:
     from evalkit.results import ModelInfo
     from evalkit.run_plan import Cost
 
-Answer = tuple[int, Response]
+Answer = tuple[int, Reply]
 
 
 class Prepared(Protocol):

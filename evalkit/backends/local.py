@@ -192,7 +192,7 @@ class LocalBackend:
         skip = {place for place, owner in enumerate(tokenized.owners) if owner in finished}
         try:
             for scores in self.engine.score(tokenized.sequences, skip):
-                answers = []
+                answers: list[Answer] = []
                 for place, values, greedy in scores:
                     owner = tokenized.owners[place]
                     own = parts.setdefault(owner, {})

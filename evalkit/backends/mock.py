@@ -9,10 +9,11 @@ from typing import Any
 
 from evalkit.backends.base import Answer, Prepared
 from evalkit.errors import ModelError
-from evalkit.requests import Request, Response, Roll, Score
+from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import ModelInfo
 
 Table = Mapping[tuple[str, str], float] | Callable[[Request], float]
+Texts = Mapping[str, str | Sequence[str]] | Callable[[Generate], str | Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,28 @@ class MockPrepared:
 
 
 class MockModel:
-    """Answers log-probabilities from a table `(context, continuation) -> nats` or from a function of the request.
+    """Answers log-probabilities and texts from tables or functions of the request.
 
     Args:
-        answers: The table or function. Without one, a value between -20 and 0 is derived from a hash of the request,
-            so that every run gives the same.
+        answers: `(context, continuation) -> nats`. Without it, a value between -20 and 0 is derived from a hash of the
+            request, so that every run gives the same.
+        texts: `prompt -> text`, or one text a sample. Without it, the text is a word derived from a hash of the prompt.
         name: Its name in results.
         max_length: Words it sees at once.
         batch: Answers handed over at a time.
     """
 
     def __init__(
-        self, answers: Table | None = None, *, name: str = "mock", max_length: int | None = None, batch: int = 8
+        self,
+        answers: Table | None = None,
+        *,
+        texts: Texts | None = None,
+        name: str = "mock",
+        max_length: int | None = None,
+        batch: int = 8,
     ) -> None:
         self.answers = answers
+        self.texts = texts
         self.name = name
         self.max_length = max_length
         self.batch = batch
@@ -72,8 +81,8 @@ class MockModel:
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
         """Counts words as tokens."""
-        words = [len((r.context + r.continuation if isinstance(r, Score) else r.text).split()) for r in requests]
-        lengths = [count if isinstance(r, Score) else 0 for r, count in zip(requests, words, strict=True)]
+        words = [len(_text(request).split()) for request in requests]
+        lengths = [0 if isinstance(r, Roll) else count for r, count in zip(requests, words, strict=True)]
         return MockPrepared(requests, lengths, words)
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
@@ -92,13 +101,27 @@ class MockModel:
         """The mock computes no tokens."""
         return {"tokens_asked": 0, "tokens_computed": 0}
 
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Reply:
+        if isinstance(request, Generate):
+            return self._generation(request)
         text = request.text if isinstance(request, Roll) else request.continuation
         tokens = max(1, len(text.split()))
         value = self._value(request)
         return Response(value, value > -1.0, (value / tokens,) * tokens, 1)
 
-    def _value(self, request: Request) -> float:
+    def _generation(self, request: Generate) -> Generation:
+        decoding = request.decoding
+        given = self.texts(request) if callable(self.texts) else (self.texts or {}).get(request.prompt)
+        if given is None and self.texts is not None:
+            raise ModelError(
+                f"the mock model has no text for {request.prompt!r}", hint="add it to the table, or give a function"
+            )
+        if given is None:
+            given = hashlib.sha256(request.prompt.encode()).hexdigest()[:8]
+        texts = [given] * decoding.samples if isinstance(given, str) else list(given)
+        return Generation(tuple(_completion(text, request) for text in texts), len(request.prompt.split()))
+
+    def _value(self, request: Score | Roll) -> float:
         if callable(self.answers):
             return self.answers(request)
         key = ("", request.text) if isinstance(request, Roll) else (request.context, request.continuation)
@@ -110,3 +133,20 @@ class MockModel:
             raise ModelError(
                 f"the mock model has no answer for {key!r}", hint="add it to the table, or give a function"
             ) from None
+
+
+def _text(request: Request) -> str:
+    if isinstance(request, Score):
+        return request.context + request.continuation
+    return request.text if isinstance(request, Roll) else request.prompt
+
+
+def _completion(text: str, request: Generate) -> Completion:
+    """The text cut at the first stop text, and after as many words as it may have tokens."""
+    ends = [text.find(stop) for stop in request.decoding.stop if stop in text]
+    text = text[: min(ends)] if ends else text
+    words = text.split(" ")
+    limit = request.decoding.max_new_tokens
+    if len(words) > limit:
+        return Completion(" ".join(words[:limit]), "length", limit)
+    return Completion(text, "stop", len(words))

@@ -78,6 +78,24 @@ class EvaluationOptions:
             help="What to do with a prompt longer than the model's context.  [default: error]", show_default=False
         ),
     ] = None
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Generation: tokens an answer may have.  [default: the task's own]"),
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Generation: 0 takes the most probable token each time.")
+    ] = None
+    top_p: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Draw from the fewest tokens that have this probability.")
+    ] = None
+    top_k: Annotated[int | None, typer.Option(min=0, help="Draw from so many most probable tokens; 0 for all.")] = None
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="K", help="Answers a prompt, each drawn; adds maj@K and pass@K. Needs --temperature."
+        ),
+    ] = None
+    beams: Annotated[int | None, typer.Option(min=1, metavar="B", help="Beam search with so many hypotheses.")] = None
     stride: Annotated[
         int | None,
         typer.Option(

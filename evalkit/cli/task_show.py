@@ -17,7 +17,9 @@ from evalkit.requests import Request, Roll, Score
 
 if TYPE_CHECKING:
     from evalkit.engine.tokenization import TextEncoder
-    from evalkit.runner.task_run import Item, Rendered, TaskRun
+    from evalkit.runner.items import Item
+    from evalkit.runner.rendering import Rendered
+    from evalkit.runner.task_run import TaskRun
 
 ENDS = 12
 """Tokens shown at either end of a long context."""
@@ -113,7 +115,7 @@ class _Printer:
                 self._continuation(number, request, number in golds)
 
     def _render(self, prompt: Prompt) -> Rendered:
-        from evalkit.runner.task_run import Rendered, render_plain
+        from evalkit.runner.rendering import Rendered, render_plain
 
         if not self.options.chat_template:
             return render_plain(prompt)

@@ -131,7 +131,8 @@ class EvalkitLM(LM):  # type: ignore[misc]
             raise ModelError(
                 f"the engine answered {len(answers)} of {len(requests)} requests", hint="Please report this."
             )
-        return [answers[index] for index in range(len(requests))]
+        replies = [answers[index] for index in range(len(requests))]
+        return [reply for reply in replies if isinstance(reply, Response)]
 
 
 def _device(asked: str | None) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from evalkit.errors import EvaluationError
-from evalkit.metrics import BITS, EXPONENTIAL
+from evalkit.metrics.likelihood import BITS, EXPONENTIAL
 from evalkit.results import MetricValue, Sample
 from evalkit.summaries import Transform, mean_value, ratio_value
 

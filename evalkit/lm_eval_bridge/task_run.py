@@ -19,10 +19,12 @@ from evalkit.lm_eval_bridge.library import Leaf
 from evalkit.lm_eval_bridge.scores import RESAMPLES, score, split_values
 from evalkit.models.quiet import forward_logs
 from evalkit.prompts import SHOTS_SEED, Prompt
-from evalkit.requests import Request, Response, Roll, Score
+from evalkit.requests import Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
+from evalkit.runner.items import Item, Labels
+from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings
-from evalkit.runner.task_run import Item, Labels, Renderer, unique_ids
+from evalkit.runner.task_run import unique_ids
 
 _GUESSED = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info"})
 
@@ -71,24 +73,31 @@ class LmEvalTaskRun:
         """No: the prompts are lm-eval's."""
         return False
 
-    def sample(self, item: Item, responses: Sequence[Response]) -> Sample:
+    def sample(self, item: Item, replies: Sequence[Reply]) -> Sample:
         """lm-eval's metrics of one document."""
+        responses = _responses(replies)
         numbers, items = split_values(self._metrics(item, responses), self.task.aggregation())
         right = None if self._own_metrics else numbers.get("acc")
         outcome = "scored" if right is None else ("right" if right == 1.0 else "wrong")
         fields = items | self._choice(item, responses)
         return Sample(item.id, item.index, item.cluster, outcome, numbers, fields)
 
-    def labels(self, item: Item, responses: Sequence[Response]) -> Labels:
+    def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
         """The target as lm-eval has it, and the choice picked."""
+        responses = _responses(replies)
         chosen = self._choice(item, responses)
         if "picked" not in chosen:
-            return Labels("" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item), None)
+            return Labels("" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item), (None,))
         choices = _answers(self._instances[item.index][: chosen["choices"]])
         gold = chosen.get("gold")
-        return Labels(choices[gold] if isinstance(gold, int) else self._target(item), choices[chosen["picked"]])
+        target = choices[gold] if isinstance(gold, int) else self._target(item)
+        return Labels(target, (choices[chosen["picked"]],) * len(responses))
 
-    def estimates(self, samples: Sequence[Sample]) -> Mapping[str, MetricValue]:
+    def described(self) -> dict[str, Any]:
+        """Nothing that is not said elsewhere."""
+        return {}
+
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric that lm-eval gave a document, over the documents that have it (as there).
 
         While a run is under way, scores that need a bootstrap have no interval yet, and those that lm-eval cannot
@@ -212,6 +221,10 @@ def _refuse_unsupported(key: str, task: Any) -> None:
             raise UsageError(
                 f"the task {key} {reason}", hint="Tasks that score given answers or whole texts are supported."
             )
+
+
+def _responses(replies: Sequence[Reply]) -> list[Response]:
+    return [reply for reply in replies if isinstance(reply, Response)]
 
 
 def _request(instance: Any, key: str) -> Request:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 from evalkit import __version__
 from evalkit.backends.base import Backend, Prepared
-from evalkit.errors import InterruptedRunError, NonFiniteError
-from evalkit.requests import Response
+from evalkit.errors import EvaluationError, InterruptedRunError, NonFiniteError
+from evalkit.requests import Failure, Generation, Reply, Response
 from evalkit.results import Sample
 from evalkit.runner.asking import Asked
 from evalkit.runner.journal import Journal, journal_path, run_key
@@ -31,11 +32,11 @@ def open_journal(prepared: Prepared, backend: Backend, output: Path | None) -> J
 
 def answer_all(
     asked: Sequence[Asked], prepared: Prepared, backend: Backend, journal: Journal, progress: Progress
-) -> Mapping[int, Response]:
+) -> Mapping[int, Reply]:
     """Answers every request, journalling as it goes; what the journal already holds is not asked again.
 
     Returns:
-        Request -> response.
+        Request -> reply; a `Failure` where none could be had.
 
     Raises:
         InterruptedRunError: The user stopped the run; the journal's file stays.
@@ -43,6 +44,7 @@ def answer_all(
     """
     tracker = _Tracker(asked, progress, backend, journal.resumed)
     total = len(prepared.requests)
+    failures: dict[int, Reply] = {}
     if journal.resumed:
         progress.note(f"continuing: {journal.resumed} of {total} requests are already answered")
         tracker.add(dict(journal.answers))
@@ -50,6 +52,7 @@ def answer_all(
         for new in backend.compute(prepared, frozenset(journal.answers)):
             if new:
                 journal.add(new, backend.budget)
+                failures.update((index, reply) for index, reply in new if isinstance(reply, Failure))
                 tracker.add(dict(new))
     except KeyboardInterrupt:
         kept = journal.path is not None
@@ -59,7 +62,7 @@ def answer_all(
         ) from None
     except NonFiniteError as error:
         raise _name_non_finite(error, asked) from error
-    return journal.answers
+    return {**journal.answers, **failures}
 
 
 def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFiniteError:
@@ -84,12 +87,12 @@ class _Tracker:
         self.resumed = resumed
         self.owners = [place for place, one in enumerate(asked) for _ in one.requests]
         self.missing = [len(one.requests) for one in asked]
-        self.answers: dict[int, Response] = {}
+        self.answers: dict[int, Reply] = {}
         self.documents = 0
         self.samples: dict[str, list[Sample]] = {}
         self.start = time.perf_counter()
 
-    def add(self, new: Mapping[int, Response]) -> None:
+    def add(self, new: Mapping[int, Reply]) -> None:
         """Takes new answers in and reports where the run stands."""
         self.answers.update(new)
         changed: dict[str, TaskRun] = {}
@@ -101,7 +104,10 @@ class _Tracker:
                 self.documents += 1
                 changed[one.run.key] = one.run
                 self.samples.setdefault(one.run.key, []).append(sample_of(one, self.answers))
-        scores = {key: next(iter(run.estimates(self.samples[key]).items())) for key, run in changed.items()}
+        scores = {}
+        for key, run in changed.items():
+            with suppress(EvaluationError):  # no document of the task has a value yet
+                scores[key] = next(iter(run.estimates(self.samples[key], intervals=False).items()))
         self.progress.update(
             Status(
                 documents=self.documents,
@@ -116,12 +122,20 @@ class _Tracker:
         )
 
 
-def sample_of(one: Asked, answers: Mapping[int, Response]) -> Sample:
-    """What the answers say about one document, with what was done to its prompt."""
-    responses = [answers[one.first + place] for place in range(len(one.requests))]
-    sample = one.run.sample(one.item, responses)
+def sample_of(one: Asked, answers: Mapping[int, Reply]) -> Sample:
+    """What the answers say about one document, with what was done to its prompt; worked out once."""
+    if one.sample is None:
+        one.sample = _sample(one, [answers[one.first + place] for place in range(len(one.requests))])
+    return one.sample
+
+
+def _sample(one: Asked, replies: Sequence[Reply]) -> Sample:
+    item = one.item
+    if failed := next((reply for reply in replies if isinstance(reply, Failure)), None):
+        return Sample(item.id, item.index, item.cluster, "errored", {}, {"error": failed.reason})
+    sample = one.run.sample(item, replies)
     if one.dropped_shots:
         sample = with_fields(sample, dropped_shots=one.dropped_shots)
-    if cut := max(response.truncated for response in responses):
+    if cut := max(reply.truncated for reply in replies if isinstance(reply, Response | Generation)):
         sample = with_fields(sample, truncated_tokens=cut)
     return sample

@@ -10,9 +10,12 @@ from evalkit.backends.base import Backend, Prepared
 from evalkit.errors import OverLengthError
 from evalkit.prompts import Prompt
 from evalkit.requests import Request
+from evalkit.results import Sample
+from evalkit.runner.items import Item
 from evalkit.runner.progress import Progress
+from evalkit.runner.rendering import Rendered, Renderer, render_plain
 from evalkit.runner.settings import RunSettings
-from evalkit.runner.task_run import Item, Rendered, Renderer, TaskRun, render_plain
+from evalkit.runner.task_run import TaskRun
 
 
 @dataclass(slots=True, eq=False)
@@ -24,6 +27,7 @@ class Asked:
     first: int
     requests: tuple[Request, ...]
     dropped_shots: int = 0
+    sample: Sample | None = None
 
 
 def ask(
@@ -73,7 +77,8 @@ def _renderer(backend: Backend, settings: RunSettings) -> Renderer:
 
     def render_chat(prompt: Prompt) -> Rendered:
         # no delimiter: the template ends where the answer begins (lm-eval's rule)
-        return Rendered(backend.render_chat(prompt.messages()), 0, "")
+        messages = prompt.messages()
+        return Rendered(backend.render_chat(messages), 0, "", tuple(messages))
 
     return render_chat
 

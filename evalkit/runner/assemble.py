@@ -13,11 +13,12 @@ from evalkit.aggregate import aggregate
 from evalkit.backends.base import Backend
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
-from evalkit.requests import Response, Roll
+from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
 from evalkit.results import Run, SampleRow, TaskResult
 from evalkit.runner.answering import sample_of
 from evalkit.runner.asking import Asked
 from evalkit.runner.environment import environment
+from evalkit.runner.items import Labels
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
 
@@ -27,7 +28,7 @@ def assemble(
     runs: Sequence[TaskRun],
     asked: Sequence[Asked],
     skipped: Mapping[str, int],
-    answers: Mapping[int, Response],
+    answers: Mapping[int, Reply],
     backend: Backend,
     settings: RunSettings,
     seconds: Mapping[str, float],
@@ -39,7 +40,7 @@ def assemble(
         runs: The tasks.
         asked: Every document's requests.
         skipped: Task -> documents left out because they were too long.
-        answers: Request -> response.
+        answers: Request -> reply.
         backend: What answered.
         settings: What else decided the scores.
         seconds: Time spent in each stage so far.
@@ -63,7 +64,7 @@ def assemble(
     )
 
 
-def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Mapping[int, Response]) -> TaskResult:
+def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Mapping[int, Reply]) -> TaskResult:
     if not asked:
         raise OverLengthError(
             f"no document of {run.key} is left: all are longer than the model's context",
@@ -82,6 +83,7 @@ def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Ma
         metrics=dict(run.estimates(samples)),
         outcomes=dict(sorted(outcomes.items())),
         samples=samples,
+        settings=run.described(),
     )
 
 
@@ -89,8 +91,7 @@ def _prompt_sha256(asked: Sequence[Asked]) -> str:
     digest = hashlib.sha256()
     for one in asked:
         for request in one.requests:
-            parts = (request.text,) if isinstance(request, Roll) else (request.context, request.continuation)
-            digest.update(repr(parts).encode("utf-8", "backslashreplace"))
+            digest.update(repr(_texts(request)).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 
@@ -105,27 +106,70 @@ def _timing(seconds: Mapping[str, float], backend: Backend, requests: int) -> di
     }
 
 
-def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Response]) -> Iterator[SampleRow]:
-    """A row a request, for the log beside the result."""
+def _texts(request: Request) -> tuple[str, ...]:
+    """What the model is given, and what is scored after it."""
+    if isinstance(request, Roll):
+        return (request.text,)
+    return (request.prompt,) if isinstance(request, Generate) else (request.context, request.continuation)
+
+
+def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Reply]) -> Iterator[SampleRow]:
+    """A row a request, or a completion of it, for the log beside the result."""
     for one in asked:
-        responses = [answers[one.first + place] for place in range(len(one.requests))]
-        labels = one.run.labels(one.item, responses)
-        for place, (request, response) in enumerate(zip(one.requests, responses, strict=True)):
-            rolled = isinstance(request, Roll)
-            yield SampleRow(
-                task=one.run.key,
-                id=one.item.id,
-                index=one.item.index,
-                request=place,
-                kind="roll" if rolled else "score",
-                prompt="" if isinstance(request, Roll) else request.context,
-                continuation=request.text if isinstance(request, Roll) else request.continuation,
-                context_tokens=response.context_tokens,
-                tokens=response.tokens,
-                log_probability=response.log_probability,
-                token_log_probabilities=list(response.token_log_probabilities),
-                greedy=response.greedy,
-                truncated=response.truncated,
-                target=labels.target,
-                answer=labels.answer,
-            )
+        replies = [answers[one.first + place] for place in range(len(one.requests))]
+        failed = any(isinstance(reply, Failure) for reply in replies)
+        labels = Labels("", ()) if failed else one.run.labels(one.item, replies)
+        for place, (request, reply) in enumerate(zip(one.requests, replies, strict=True)):
+            for completion, said in enumerate(_said(request, reply)):
+                answers_place = completion if isinstance(request, Generate) else place
+                yield SampleRow(
+                    task=one.run.key,
+                    id=one.item.id,
+                    index=one.item.index,
+                    request=place,
+                    completion=completion,
+                    target=labels.target,
+                    answer=labels.answers[answers_place] if answers_place < len(labels.answers) else None,
+                    **said,
+                )
+
+
+def _said(request: Request, reply: Reply) -> list[dict[str, Any]]:
+    """The columns that a request and its reply fill, a row a completion."""
+    texts = _texts(request)
+    kind = {Roll: "roll", Generate: "generate"}.get(type(request), "score")
+    row: dict[str, Any] = {
+        "kind": kind,
+        "prompt": "" if kind == "roll" else texts[0],
+        "continuation": "" if kind == "generate" else texts[-1],
+        "context_tokens": 0,
+        "tokens": 0,
+        "log_probability": None,
+        "token_log_probabilities": [],
+        "greedy": False,
+        "finish": "errored" if isinstance(reply, Failure) else "",
+        "score": None,
+        "truncated": 0,
+    }
+    if isinstance(reply, Failure):
+        return [row]
+    row |= {"context_tokens": reply.context_tokens, "truncated": reply.truncated}
+    if isinstance(reply, Response):
+        scored = {
+            "tokens": reply.tokens,
+            "log_probability": reply.log_probability,
+            "token_log_probabilities": list(reply.token_log_probabilities),
+            "greedy": reply.greedy,
+        }
+        return [row | scored]
+    return [
+        row
+        | {
+            "continuation": one.text,
+            "tokens": one.tokens,
+            "log_probability": one.log_probability,
+            "finish": one.finish,
+            "score": one.score,
+        }
+        for one in reply.completions
+    ]

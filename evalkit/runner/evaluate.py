@@ -121,7 +121,8 @@ def evaluate(
         The run, also written to `output`.
 
     Raises:
-        EvalkitError: See `evalkit.errors`. After an interruption the journal stays, and the same call continues.
+        EvalkitError: See `evalkit.errors`. After an interruption the journal stays, and the same call continues; so it
+            does after a run in which some documents could not be answered (outcome `errored`).
     """
     progress = progress or Silent()
     watch = Stopwatch()
@@ -139,7 +140,8 @@ def evaluate(
             if output is not None:
                 write_samples(samples_path(output), sample_rows(asked, answers))
                 run.save(output)
-            journal.remove()
+            if not any(result.outcomes.get("errored") for result in run.tasks.values()):
+                journal.remove()  # otherwise the same command tries again what failed
         return run
     finally:
         progress.finish()

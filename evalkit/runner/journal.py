@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from evalkit.errors import OutputError
-from evalkit.requests import Request, Response, Score
+from evalkit.requests import Completion, Failure, Generate, Generation, Reply, Request, Response, Score
 
 SCHEMA = "evalkit.journal/1"
 
@@ -35,6 +35,10 @@ def run_key(identity: Mapping[str, Any], requests: Sequence[Request]) -> str:
             digest.update(b"same " if request.context == previous else _framed("context", request.context))
             digest.update(_framed("continuation", request.continuation))
             previous = request.context
+        elif isinstance(request, Generate):
+            digest.update(_framed("prompt", request.prompt))
+            settings = {"decoding": request.decoding.described(), "messages": [dict(one) for one in request.messages]}
+            digest.update(_framed("how", json.dumps(settings, sort_keys=True)))
         else:
             digest.update(_framed("text", request.text))
     return digest.hexdigest()
@@ -55,14 +59,14 @@ class Journal:
         budget: Token budget of a new run's batches.
 
     Attributes:
-        answers: Request index -> response, of all that is known.
+        answers: Request index -> reply, of all that is known; failures are not kept, so that they are tried again.
         budget: Token budget that the run was last computed with.
         resumed: Number of answers found at the start.
     """
 
     def __init__(self, path: Path | None, key: str, budget: int) -> None:
         self.path = path
-        self.answers: dict[int, Response] = {}
+        self.answers: dict[int, Reply] = {}
         self.budget = budget
         self._good_bytes = 0
         self._file: IO[bytes] | None = None
@@ -106,7 +110,7 @@ class Journal:
         for line in lines[1:]:
             try:
                 record = json.loads(line)
-                answers = {int(index): _response(values) for index, *values in record["answers"]}
+                answers = {int(index): _reply(values) for index, *values in record["answers"]}
                 budget = int(record["budget"])
             except (ValueError, KeyError, TypeError):
                 break  # a damaged line ends what can be trusted; the rest is computed again
@@ -115,12 +119,12 @@ class Journal:
             self._good_bytes += len(line) + 1
         return True
 
-    def add(self, answers: Iterable[tuple[int, Response]], budget: int) -> None:
-        """Writes answers and syncs them to the disk."""
-        new = list(answers)
+    def add(self, answers: Iterable[tuple[int, Reply]], budget: int) -> None:
+        """Writes answers and syncs them to the disk; failures are left out."""
+        new = [(index, reply) for index, reply in answers if not isinstance(reply, Failure)]
         self.answers.update(new)
         self.budget = budget
-        self._append({"budget": budget, "answers": [[index, *_values(response)] for index, response in new]})
+        self._append({"budget": budget, "answers": [[index, *_values(reply)] for index, reply in new]})
 
     def _append(self, record: dict[str, Any]) -> None:
         if self._file is None:
@@ -148,7 +152,15 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
 
-def _values(response: Response) -> list[Any]:
+def _values(reply: Reply) -> list[Any]:
+    if isinstance(reply, Generation):
+        completions = [
+            [one.text, one.finish, one.tokens, list(one.token_ids), one.log_probability, one.score]
+            for one in reply.completions
+        ]
+        return [completions, reply.context_tokens, reply.truncated]
+    assert isinstance(reply, Response)
+    response = reply
     return [
         response.log_probability,
         int(response.greedy),
@@ -158,6 +170,13 @@ def _values(response: Response) -> list[Any]:
     ]
 
 
-def _response(values: Sequence[Any]) -> Response:
+def _reply(values: Sequence[Any]) -> Reply:
+    if values and isinstance(values[0], list):
+        texts, context_tokens, truncated = values
+        completions = tuple(
+            Completion(str(text), finish, int(tokens), tuple(map(int, ids)), log_probability, score)
+            for text, finish, tokens, ids, log_probability, score in texts
+        )
+        return Generation(completions, int(context_tokens), int(truncated))
     total, greedy, tokens, context_tokens, truncated = values
     return Response(float(total), bool(greedy), tuple(float(t) for t in tokens), int(context_tokens), int(truncated))

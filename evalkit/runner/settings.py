@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ class RunSettings:
             plain, as the benchmarks were published.
         system: System instruction put before each task's description.
         over_length: What to do with a prompt longer than the model's context.
+        decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
     """
 
     limit: Limit = field(default_factory=Limit)
@@ -29,6 +31,7 @@ class RunSettings:
     chat_template: ChatTemplate = "auto"
     system: str | None = None
     over_length: OverLength = "error"
+    decoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def uses_chat_template(self) -> bool:
@@ -43,4 +46,5 @@ class RunSettings:
             "chat_template": "on" if self.uses_chat_template else "off",
             "system": self.system,
             "over_length": self.over_length,
+            **({"decoding": dict(self.decoding)} if self.decoding else {}),
         }

@@ -7,58 +7,20 @@ lm-eval's library (`evalkit.lm_eval_bridge`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from evalkit.data import DataOptions, DatasetInfo, Rows, document_id, load_rows
 from evalkit.documents import Candidate, Document, Text
 from evalkit.errors import DataError
-from evalkit.metrics import Metric, estimate, metric, observe, outcome
 from evalkit.prompts import Prompt, build_prompt, draw_shots
-from evalkit.requests import Request, Response, Roll, Score
+from evalkit.requests import Reply, Request
 from evalkit.results import MetricValue, Sample
+from evalkit.runner.items import Item, Labels
+from evalkit.runner.kinds import kind_of
+from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings
 from evalkit.task import Row, Task
-
-
-class Rendered(NamedTuple):
-    """A prompt as text: the context, how many characters of it others may share, and what parts it from the answer."""
-
-    context: str
-    shared: int
-    delimiter: str
-
-
-class Renderer(Protocol):
-    """Turns a prompt into the text the model is given: plain, or through the model's chat template."""
-
-    def __call__(self, prompt: Prompt) -> Rendered:
-        """The prompt as text."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One document to evaluate.
-
-    Attributes:
-        id: Hash of its content, unique within the task (copies get `#2`, `#3`).
-        index: Position in the dataset.
-        cluster: Group of documents whose errors go together.
-        content: What the task run needs to ask about it.
-    """
-
-    id: str
-    index: int
-    cluster: str | None
-    content: Any
-
-
-class Labels(NamedTuple):
-    """What the sample log says of a document: the right answer and the model's."""
-
-    target: str
-    answer: str | None
 
 
 class TaskRun(Protocol):
@@ -82,16 +44,20 @@ class TaskRun(Protocol):
         """Whether `requests` can leave examples out."""
         ...
 
-    def sample(self, item: Item, responses: Sequence[Response]) -> Sample:
-        """What the answers say about one document."""
+    def sample(self, item: Item, replies: Sequence[Reply]) -> Sample:
+        """What the answers say about one document; none of them is a `Failure`."""
         ...
 
-    def labels(self, item: Item, responses: Sequence[Response]) -> Labels:
-        """Target and answer for the sample log."""
+    def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
+        """Target and answers for the sample log; none of the replies is a `Failure`."""
         ...
 
-    def estimates(self, samples: Sequence[Sample]) -> Mapping[str, MetricValue]:
-        """Metric -> value with its interval, the main metric first."""
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
+        """Metric -> value, the main metric first; `intervals` False leaves out those that take long."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """JSON values: what of the task decided its scores and is not said elsewhere in the result."""
         ...
 
 
@@ -119,7 +85,6 @@ class NativeTaskRun:
         self.system = settings.system
         self.version = task.version
         self.shots = task.shots
-        self.metrics: tuple[Metric, ...] = tuple(metric(name) for name in task.metrics)
         rows = load_rows(task.data, task.data.split, task.columns, options)
         self.dataset = rows.info
         kept = [index for index, row in enumerate(rows) if task.keep is None or task.keep(row)]
@@ -141,6 +106,8 @@ class NativeTaskRun:
             )
             for place, shots in zip(wanted, examples, strict=True)
         )
+        decoding = task.decoding.changed(settings.decoding)
+        self.kind = kind_of(task, self.items[0].content.document, decoding)
 
     def _examples(
         self, documents: Sequence[Row], wanted: Sequence[int], rows: Rows, options: DataOptions
@@ -171,51 +138,33 @@ class NativeTaskRun:
         return [tuple(solved[place] for place in places) for places in drawn]
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
-        """One request a candidate answer, or the whole text."""
+        """What the kind of task asks about the document."""
         document, shots = item.content
-        if isinstance(document, Text):
-            return (Roll(document.text),)
-        requests = []
-        for candidate in document.candidates():
-            prompt = build_prompt(self.task, shots[dropped_shots:], candidate.question, self.system)
-            rendered = render(prompt)
-            requests.append(Score(rendered.context, rendered.delimiter + candidate.continuation, rendered.shared))
-        return tuple(requests)
+
+        def prompt(question: str) -> Prompt:
+            return build_prompt(self.task, shots[dropped_shots:], question, self.system)
+
+        return self.kind.requests(document, prompt, render)
 
     def can_drop_shots(self) -> bool:
         """Whether there are any."""
         return self.shots > 0
 
-    def sample(self, item: Item, responses: Sequence[Response]) -> Sample:
+    def sample(self, item: Item, replies: Sequence[Reply]) -> Sample:
         """Every metric of one document."""
-        document = item.content.document
-        return Sample(
-            id=item.id,
-            index=item.index,
-            cluster=item.cluster,
-            outcome=outcome(document, responses, self.metrics),
-            metrics={one.name: one.value(document, responses) for one in self.metrics},
-            fields=observe(document, responses),
-        )
+        return self.kind.sample(item, item.content.document, replies)
 
-    def labels(self, item: Item, responses: Sequence[Response]) -> Labels:
-        """The gold choice and the one picked; the answer of a cloze; nothing for a text."""
-        document = item.content.document
-        if isinstance(document, Text):
-            return Labels("", None)
-        if not hasattr(document, "choices"):
-            return Labels(document.answer, document.answer if responses[0].greedy else None)
-        picked = observe(document, responses)["picked"]
-        return Labels(" | ".join(document.choices[gold] for gold in document.golds), document.choices[picked])
+    def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
+        """Target and answers."""
+        return self.kind.labels(item.content.document, replies)
 
-    def estimates(self, samples: Sequence[Sample]) -> Mapping[str, MetricValue]:
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
-        return {one.name: estimate(one, samples) for one in self.metrics}
+        return self.kind.estimates(samples, intervals=intervals)
 
-
-def render_plain(prompt: Prompt) -> Rendered:
-    """The prompt as plain text."""
-    return Rendered(prompt.text(), prompt.shared(), prompt.target_delimiter)
+    def described(self) -> dict[str, Any]:
+        """What the kind of task has to say."""
+        return self.kind.described()
 
 
 def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:

@@ -165,8 +165,9 @@ def real_pairs(spec: str, documents: int) -> tuple[list[tuple[str, str]], list[i
     from evalkit.registry import select
     from evalkit.requests import Score
     from evalkit.runner.limit import Limit
+    from evalkit.runner.rendering import render_plain
     from evalkit.runner.settings import RunSettings
-    from evalkit.runner.task_run import NativeTaskRun, render_plain
+    from evalkit.runner.task_run import NativeTaskRun
 
     options = DataOptions(directories=(HUB,), offline=True)
     run_settings = RunSettings(limit=Limit(count=documents))

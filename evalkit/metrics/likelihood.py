@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.documents import Cloze, ContextChoice, Document, MultipleChoice, Text
+from evalkit.documents import Cloze, ContextChoice, MultipleChoice, ScoredDocument, Text
 from evalkit.errors import DataError, NonFiniteError, TaskDefinitionError
 from evalkit.requests import Response
 from evalkit.results import MetricValue, Sample
@@ -49,8 +49,8 @@ class Metric:
         higher_is_better: Direction.
         binary: Each document's value is 0 or 1.
         documents: Types of document it applies to.
-        value: Document and its responses, in the order of `document.candidates()` (one for `Text`) -> its value.
-        chance: Document -> expected value when guessing; None where guessing has no meaning, for the metric or for the
+        value: ScoredDocument and its responses, in the order of `document.candidates()` (one for `Text`) -> its value.
+        chance: ScoredDocument -> expected value when guessing; None where guessing has no meaning, for the metric or for the
             document (a `Cloze` has no choices).
         ratio: For a rate, how it is summed up; None for a plain mean.
         lm_eval: lm-eval's name of it; empty where it has none.
@@ -61,8 +61,8 @@ class Metric:
     higher_is_better: bool
     binary: bool
     documents: tuple[type, ...]
-    value: Callable[[Document, Sequence[Response]], float]
-    chance: Callable[[Document], float | None] | None
+    value: Callable[[ScoredDocument, Sequence[Response]], float]
+    chance: Callable[[ScoredDocument], float | None] | None
     ratio: Ratio | None
     lm_eval: str
     bounds: tuple[float, float]
@@ -82,7 +82,7 @@ def metric(name: str) -> Metric:
     return METRICS[name]
 
 
-def observe(document: Document, responses: Sequence[Response]) -> dict[str, float | int | list[int]]:
+def observe(document: ScoredDocument, responses: Sequence[Response]) -> dict[str, float | int | list[int]]:
     """The numbers of a document that are kept beside its metrics.
 
     Returns:
@@ -115,7 +115,7 @@ def observe(document: Document, responses: Sequence[Response]) -> dict[str, floa
     }
 
 
-def outcome(document: Document, responses: Sequence[Response], metrics: Sequence[Metric]) -> str:
+def outcome(document: ScoredDocument, responses: Sequence[Response], metrics: Sequence[Metric]) -> str:
     """`right` or `wrong` by the first metric that is 0 or 1; `scored` where none is (perplexities, mc2)."""
     for candidate in metrics:
         if candidate.binary:
@@ -158,7 +158,7 @@ def estimate(metric: Metric, samples: Sequence[Sample]) -> MetricValue:
 # --- values of one document
 
 
-def _accuracy(document: Document, responses: Sequence[Response]) -> float:
+def _accuracy(document: ScoredDocument, responses: Sequence[Response]) -> float:
     """Whether the likeliest choice is right; for a `Cloze`, whether greedy decoding would give the answer."""
     scores = _log_probabilities(document, responses)
     if isinstance(document, Cloze):
@@ -166,10 +166,12 @@ def _accuracy(document: Document, responses: Sequence[Response]) -> float:
     return float(_best(scores) in _choice(document, "acc").golds)
 
 
-def _normalized_accuracy(name: str, length: Callable[[str], int]) -> Callable[[Document, Sequence[Response]], float]:
+def _normalized_accuracy(
+    name: str, length: Callable[[str], int]
+) -> Callable[[ScoredDocument, Sequence[Response]], float]:
     """Accuracy after dividing each log-probability by its choice's length (without the delimiter before it)."""
 
-    def value(document: Document, responses: Sequence[Response]) -> float:
+    def value(document: ScoredDocument, responses: Sequence[Response]) -> float:
         scores = _log_probabilities(document, responses)
         choice = _choice(document, name)
         lengths = [length(text) for text in choice.choices]
@@ -180,7 +182,7 @@ def _normalized_accuracy(name: str, length: Callable[[str], int]) -> Callable[[D
     return value
 
 
-def _true_mass(document: Document, responses: Sequence[Response]) -> float:
+def _true_mass(document: ScoredDocument, responses: Sequence[Response]) -> float:
     """Share of the choices' probability that is on the right ones (TruthfulQA's MC2; Lin et al. 2022)."""
     scores = _log_probabilities(document, responses)
     golds = _choice(document, "mc2").golds
@@ -189,10 +191,12 @@ def _true_mass(document: Document, responses: Sequence[Response]) -> float:
     return math.fsum(masses[index] for index in set(golds)) / math.fsum(masses)
 
 
-def _rate(name: str, denominator: str | None, transform: Transform) -> Callable[[Document, Sequence[Response]], float]:
+def _rate(
+    name: str, denominator: str | None, transform: Transform
+) -> Callable[[ScoredDocument, Sequence[Response]], float]:
     """The rate of one document alone; a task's is that of the sums, not the mean of these."""
 
-    def value(document: Document, responses: Sequence[Response]) -> float:
+    def value(document: ScoredDocument, responses: Sequence[Response]) -> float:
         if not isinstance(document, Cloze if denominator is None else Text):
             raise _not_applicable(name, document)
         above = _log_probabilities(document, responses)[0]
@@ -207,7 +211,7 @@ def _rate(name: str, denominator: str | None, transform: Transform) -> Callable[
     return value
 
 
-def _log_probabilities(document: Document, responses: Sequence[Response]) -> list[float]:
+def _log_probabilities(document: ScoredDocument, responses: Sequence[Response]) -> list[float]:
     expected = 1 if isinstance(document, Text) else len(document.candidates())
     if len(responses) != expected:
         raise ValueError(f"{len(responses)} responses to a document with {expected} requests")
@@ -222,13 +226,13 @@ def _best(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=scores.__getitem__)
 
 
-def _choice(document: Document, name: str) -> MultipleChoice | ContextChoice:
+def _choice(document: ScoredDocument, name: str) -> MultipleChoice | ContextChoice:
     if not isinstance(document, MultipleChoice | ContextChoice):
         raise _not_applicable(name, document)
     return document
 
 
-def _not_applicable(name: str, document: Document) -> TaskDefinitionError:
+def _not_applicable(name: str, document: ScoredDocument) -> TaskDefinitionError:
     kind = type(document)
     usable = [other.name for other in METRICS.values() if kind in other.documents]
     return TaskDefinitionError(f"metric {name} does not apply to {kind.__name__}", hint=f"use {', '.join(usable)}")
@@ -249,7 +253,7 @@ def _guessing(golds: int, choices: int) -> float:
     return golds / choices
 
 
-def _document_chance(document: Document) -> float | None:
+def _document_chance(document: ScoredDocument) -> float | None:
     if not isinstance(document, MultipleChoice | ContextChoice):
         return None
     return _guessing(len(set(document.golds)), len(document.choices))
@@ -275,7 +279,7 @@ _CHOICES = (MultipleChoice, ContextChoice)
 
 
 def _proportion(
-    name: str, documents: tuple[type, ...], value: Callable[[Document, Sequence[Response]], float], lm_eval: str
+    name: str, documents: tuple[type, ...], value: Callable[[ScoredDocument, Sequence[Response]], float], lm_eval: str
 ) -> Metric:
     return Metric(name, True, name != "mc2", documents, value, _document_chance, None, lm_eval, (0.0, 1.0))
 

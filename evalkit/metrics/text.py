@@ -1,0 +1,183 @@
+"""Metrics of generated text: the value of one completion, how several are summed up, and the score of a task.
+
+A task names them `NAME` (on the text as it is) or `NAME@EXTRACTOR` (on what that extractor of the task finds), and
+`pass@K` or `maj@K` for several samples a document, which rest on the task's first extractor.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from evalkit.documents import OpenQuestion
+from evalkit.errors import TaskDefinitionError
+from evalkit.extraction import Extractor
+from evalkit.results import MetricValue, Sample
+from evalkit.summaries import corpus_value, mean_value
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A score of all documents together that is no mean of theirs, from sufficient statistics of each.
+
+    Attributes:
+        statistics: Document and text (None where nothing was extracted) -> numbers, the same count for all documents.
+        score: Statistics of some documents, float64 [documents, numbers] -> their score.
+    """
+
+    statistics: Callable[[OpenQuestion, str | None], Sequence[float]]
+    score: Callable[[npt.NDArray[np.float64]], float]
+
+
+@dataclass(frozen=True, slots=True)
+class TextMetric:
+    """One metric of a generated text.
+
+    Attributes:
+        name: What tasks call it.
+        higher_is_better: Direction.
+        binary: A text's value is 0 or 1; such metrics can be taken over samples (`pass@K`, `maj@K`).
+        bounds: Range that the metric can have.
+        value: Document and text (None where nothing was extracted) -> the text's value.
+        corpus: How a task's score is made where it is not the mean.
+        lm_eval: lm-eval's name of it; empty where it has none.
+        signature: How exactly it was computed (sacrebleu's signature), for the result file.
+    """
+
+    name: str
+    higher_is_better: bool
+    binary: bool
+    bounds: tuple[float, float]
+    value: Callable[[OpenQuestion, str | None], float]
+    corpus: Corpus | None = None
+    lm_eval: str = ""
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A metric as a task uses it.
+
+    Attributes:
+        name: Its name in the result.
+        metric: The metric of one text.
+        extractor: What the metric is given, by the name of one of the task's extractors; None for the text itself.
+        over: How several samples become one value: their `mean`, `pass` or `maj`.
+        k: Samples that `pass` and `maj` look at.
+    """
+
+    name: str
+    metric: TextMetric
+    extractor: str | None
+    over: Literal["mean", "pass", "maj"] = "mean"
+    k: int = 1
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Direction."""
+        return self.metric.higher_is_better
+
+    def value(self, document: OpenQuestion, texts: Sequence[str | None]) -> float:
+        """The document's value from what was extracted of each of its samples."""
+        if self.over == "maj":
+            return self.metric.value(document, majority(texts[: self.k]))
+        values = [self.metric.value(document, text) for text in texts]
+        if self.over == "pass":
+            return pass_at_k(len(values), sum(value == 1.0 for value in values), self.k)
+        return math.fsum(values) / len(values)
+
+    def statistics(self, document: OpenQuestion, texts: Sequence[str | None]) -> list[float] | None:
+        """What `estimate` needs of the document besides its value; None where the value is enough."""
+        if self.metric.corpus is None:
+            return None
+        return [float(number) for number in self.metric.corpus.statistics(document, texts[0])]
+
+    @property
+    def field(self) -> str:
+        """Field of a sample that holds the statistics."""
+        return f"{self.name}_statistics"
+
+    def estimate(self, samples: Sequence[Sample], *, intervals: bool = True) -> MetricValue:
+        """The task's score; see `evalkit.metrics.estimate`. Corpus scores have a bootstrap interval over documents."""
+        if self.metric.corpus is not None:
+            return corpus_value(
+                self.name,
+                samples,
+                self.field,
+                self.metric.corpus.score,
+                higher_is_better=self.higher_is_better,
+                resamples=1000 if intervals else 0,
+            )
+        values = {sample.metrics[self.name] for sample in samples if self.name in sample.metrics}
+        return mean_value(
+            self.name,
+            samples,
+            higher_is_better=self.higher_is_better,
+            binary=self.metric.binary and values <= {0.0, 1.0},
+            bounds=self.metric.bounds,
+        )
+
+
+def measures(
+    names: Sequence[str], extractors: Mapping[str, Extractor], find: Callable[[str], TextMetric]
+) -> list[Measure]:
+    """A task's metrics of generated text.
+
+    Args:
+        names: As the task names them, the main one first.
+        extractors: The task's.
+        find: Name -> metric.
+
+    Raises:
+        TaskDefinitionError: An unknown metric or extractor, or `pass@K` and `maj@K` without a metric that is 0 or 1.
+    """
+    found: list[Measure] = []
+    for name in names:
+        over = re.fullmatch(r"(pass|maj)@(\d+)", name)
+        if over:
+            continue
+        base, _, extractor = name.partition("@")
+        if extractor and extractor not in extractors:
+            raise TaskDefinitionError(
+                f"metric {name} names no extractor of the task", hint=f"it has {', '.join(extractors) or 'none'}"
+            )
+        found.append(Measure(name, find(base), extractor or None))
+    judge = next((one for one in found if one.metric.binary), None)
+    for place, name in enumerate(names):
+        over = re.fullmatch(r"(pass|maj)@(\d+)", name)
+        if not over:
+            continue
+        if judge is None:
+            raise TaskDefinitionError(
+                f"{name} needs a metric that says right or wrong", hint="add one, such as exact_match, to the metrics"
+            )
+        kind: Literal["pass", "maj"] = "pass" if over[1] == "pass" else "maj"
+        found.insert(place, Measure(name, judge.metric, judge.extractor, kind, int(over[2])))
+    return found
+
+
+def majority(texts: Sequence[str | None]) -> str | None:
+    """The most frequent answer, the first given of equals; None where there is none (self-consistency, Wang et al. 2023)."""
+    counts = Counter(text for text in texts if text is not None)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def pass_at_k(samples: int, right: int, k: int) -> float:
+    """Chance that at least one of k samples is right, estimated without bias from more of them (Chen et al. 2021).
+
+    1 - C(samples - right, k) / C(samples, k).
+
+    Raises:
+        ValueError: There are fewer than k samples.
+    """
+    if samples < k:
+        raise ValueError(f"pass@{k} of {samples} samples")
+    return 1.0 - math.comb(samples - right, k) / math.comb(samples, k)

@@ -1,0 +1,30 @@
+"""One document of a task in a run, and what the sample log says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One document to evaluate.
+
+    Attributes:
+        id: Hash of its content, unique within the task (copies get `#2`, `#3`).
+        index: Position in the dataset.
+        cluster: Group of documents whose errors go together.
+        content: What the task run needs to ask about it.
+    """
+
+    id: str
+    index: int
+    cluster: str | None
+    content: Any
+
+
+class Labels(NamedTuple):
+    """What the sample log says of a document: the right answer, and the model's in each row (request or completion)."""
+
+    target: str
+    answers: tuple[str | None, ...]

@@ -1,0 +1,246 @@
+"""The two kinds of task there are: those that score given answers or texts, and those whose answers are generated.
+
+A kind knows what is asked about a document and what the replies amount to; where documents, examples and prompts come
+from is common to both (`evalkit.runner.task_run`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from evalkit.decoding import Decoding
+from evalkit.documents import Cloze, Document, OpenQuestion, Text
+from evalkit.errors import TaskDefinitionError
+from evalkit.metrics import Metric, estimate, metric, observe, outcome, text_metric
+from evalkit.metrics.text import Measure, TextMetric, measures
+from evalkit.prompts import Prompt
+from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
+from evalkit.results import MetricValue, Sample
+from evalkit.runner.items import Item, Labels
+from evalkit.runner.rendering import Renderer
+from evalkit.task import Task
+
+
+class Kind(Protocol):
+    """What is asked about a document, and what the replies amount to."""
+
+    def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
+        """What to ask.
+
+        Args:
+            document: The document.
+            prompt: Question -> prompt, with the document's examples.
+            render: Prompt -> text.
+        """
+        ...
+
+    def sample(self, item: Item, document: Document, replies: Sequence[Reply]) -> Sample:
+        """Every metric of one document."""
+        ...
+
+    def labels(self, document: Document, replies: Sequence[Reply]) -> Labels:
+        """Target and answer for the sample log."""
+        ...
+
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
+        """Each metric over the samples."""
+        ...
+
+    def described(self) -> dict[str, Any]:
+        """JSON values: what of the kind decided the scores."""
+        ...
+
+
+class ScoredKind:
+    """Answers are given: their log-probabilities are compared.
+
+    Args:
+        task: Names the metrics.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.metrics: tuple[Metric, ...] = tuple(metric(name) for name in task.metrics)
+
+    def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
+        """One request a candidate answer, or the whole text."""
+        if isinstance(document, Text):
+            return (Roll(document.text),)
+        assert not isinstance(document, OpenQuestion)
+        requests = []
+        for candidate in document.candidates():
+            rendered = render(prompt(candidate.question))
+            requests.append(Score(rendered.context, rendered.delimiter + candidate.continuation, rendered.shared))
+        return tuple(requests)
+
+    def sample(self, item: Item, document: Document, replies: Sequence[Reply]) -> Sample:
+        """Every metric of one document."""
+        assert not isinstance(document, OpenQuestion)
+        responses = _responses(replies)
+        return Sample(
+            id=item.id,
+            index=item.index,
+            cluster=item.cluster,
+            outcome=outcome(document, responses, self.metrics),
+            metrics={one.name: one.value(document, responses) for one in self.metrics},
+            fields=observe(document, responses),
+        )
+
+    def labels(self, document: Document, replies: Sequence[Reply]) -> Labels:
+        """The gold choice and the one picked; the answer of a cloze; nothing for a text."""
+        responses = _responses(replies)
+        if isinstance(document, Text):
+            return Labels("", (None,))
+        if isinstance(document, Cloze):
+            return Labels(document.answer, (document.answer if responses[0].greedy else None,))
+        assert not isinstance(document, OpenQuestion)
+        picked = observe(document, responses)["picked"]
+        assert isinstance(picked, int)
+        target = " | ".join(document.choices[gold] for gold in document.golds)
+        return Labels(target, (document.choices[picked],) * len(responses))
+
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
+        """Each metric over the samples."""
+        return {one.name: estimate(one, samples) for one in self.metrics}
+
+    def described(self) -> dict[str, Any]:
+        """Nothing that is not said elsewhere."""
+        return {}
+
+
+class GeneratedKind:
+    """Answers are generated, found in the text by extractors, and compared with the references.
+
+    Args:
+        task: Names metrics and extractors.
+        decoding: How answers are generated: the task's own with what the user changed.
+    """
+
+    def __init__(self, task: Task, decoding: Decoding) -> None:
+        self.task = task
+        self.decoding = decoding
+
+        def find(name: str) -> TextMetric:
+            return task.own_metrics[name] if name in task.own_metrics else text_metric(name)
+
+        self.measures: list[Measure] = measures(_names(task, decoding, find), task.extractors, find)
+        for measure in self.measures:
+            if measure.k > decoding.samples:
+                raise TaskDefinitionError(
+                    f"{measure.name} of task {task.name} needs {measure.k} samples a document, not {decoding.samples}",
+                    hint=f"give --samples {measure.k} and a --temperature",
+                )
+
+    def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
+        """One request."""
+        question = _open(document)
+        rendered = render(prompt(question.question))
+        return (Generate(rendered.context, self.decoding, rendered.shared, rendered.messages),)
+
+    def sample(self, item: Item, document: Document, replies: Sequence[Reply]) -> Sample:
+        """Every metric of one document, and what became of its first completion."""
+        question, completions = _open(document), _completions(replies, self.decoding)
+        extracted = self._extracted(completions)
+        values: dict[str, float] = {}
+        fields: dict[str, Any] = {"tokens": sum(one.tokens for one in completions), "finish": completions[0].finish}
+        for measure in self.measures:
+            texts = extracted[measure.extractor]
+            values[measure.name] = measure.value(question, texts)
+            if (numbers := measure.statistics(question, texts)) is not None:
+                fields[measure.field] = numbers
+        if self.task.extractors:
+            fields["answers"] = extracted[next(iter(self.task.extractors))]
+        return Sample(
+            id=item.id,
+            index=item.index,
+            cluster=item.cluster,
+            outcome=self._outcome(question, completions[0], extracted),
+            metrics=values,
+            fields=fields,
+        )
+
+    def labels(self, document: Document, replies: Sequence[Reply]) -> Labels:
+        """The references, and what the main extractor found in each completion."""
+        main = next(iter(self.task.extractors), None)
+        answers = self._extracted(_generation(replies).completions)[main]
+        return Labels(" | ".join(_open(document).references), tuple(answers))
+
+    def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
+        """Each metric over the samples."""
+        return {one.name: one.estimate(samples, intervals=intervals) for one in self.measures}
+
+    def described(self) -> dict[str, Any]:
+        """Decoding, extractors, and the metrics' signatures."""
+        signatures = {one.name: one.metric.signature for one in self.measures if one.metric.signature}
+        extractors = {name: repr(extractor) for name, extractor in self.task.extractors.items()}
+        return {
+            "decoding": self.decoding.described(),
+            **({"extractors": extractors} if extractors else {}),
+            **({"signatures": signatures} if signatures else {}),
+        }
+
+    def _extracted(self, completions: Sequence[Completion]) -> dict[str | None, list[str | None]]:
+        """Extractor (None for the text itself) -> what it finds in each completion."""
+        found: dict[str | None, list[str | None]] = {None: [one.text for one in completions]}
+        for name, extractor in self.task.extractors.items():
+            found[name] = [extractor(one.text) for one in completions]
+        return found
+
+    def _outcome(
+        self, question: OpenQuestion, completion: Completion, extracted: Mapping[str | None, Sequence[str | None]]
+    ) -> str:
+        judge = next((one for one in self.measures if one.metric.binary), None)
+        answer = extracted[judge.extractor if judge else None][0]
+        if judge and judge.metric.value(question, answer) == 1.0:
+            return "right"
+        if completion.finish == "refused":
+            return "refused"
+        if completion.finish == "length":
+            return "truncated"
+        if not completion.text.strip():
+            return "empty"
+        if answer is None:
+            return "unparsed"
+        return "wrong" if judge else "scored"
+
+
+def kind_of(task: Task, document: Document, decoding: Decoding) -> Kind:
+    """The kind of a task, told by one of its documents."""
+    return GeneratedKind(task, decoding) if isinstance(document, OpenQuestion) else ScoredKind(task)
+
+
+def _names(task: Task, decoding: Decoding, find: Callable[[str], TextMetric]) -> list[str]:
+    """The task's metrics, and with several samples the vote of all and the chance that one is right."""
+    names = list(task.metrics)
+    if decoding.samples > 1 and not any(name.startswith(("pass@", "maj@")) for name in names):
+        plain = [name.partition("@")[0] for name in names]
+        if any(find(name).binary for name in plain):
+            names += [f"maj@{decoding.samples}"] if task.extractors else []
+            names.append(f"pass@{decoding.samples}")
+    return names
+
+
+def _open(document: Document) -> OpenQuestion:
+    if not isinstance(document, OpenQuestion):
+        raise TypeError(f"{type(document).__name__} among open questions")
+    return document
+
+
+def _responses(replies: Sequence[Reply]) -> list[Response]:
+    responses = [reply for reply in replies if isinstance(reply, Response)]
+    if len(responses) != len(replies):
+        raise TypeError("log-probabilities were asked for, but something else came back")
+    return responses
+
+
+def _generation(replies: Sequence[Reply]) -> Generation:
+    (generation,) = replies
+    if not isinstance(generation, Generation):
+        raise TypeError("a text was asked for, but something else came back")
+    return generation
+
+
+def _completions(replies: Sequence[Reply], decoding: Decoding) -> Sequence[Completion]:
+    """The samples, or the best hypothesis of a beam search."""
+    completions = _generation(replies).completions
+    return completions[:1] if decoding.beams > 1 else completions

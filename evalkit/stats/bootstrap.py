@@ -1,0 +1,43 @@
+"""The percentile bootstrap for scores that are a function of sufficient statistics of all documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from evalkit.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+def bootstrap(
+    statistics: Sequence[Sequence[float]],
+    groups: Sequence[Sequence[int]],
+    score: Callable[[npt.NDArray[np.float64]], float],
+    resamples: int,
+    seed: int = 0,
+) -> tuple[float, Interval]:
+    """Standard error and 95 % percentile interval (Efron & Tibshirani 1993, chapters 6 and 13).
+
+    Args:
+        statistics: [documents][numbers].
+        groups: Places of the documents of each group; whole groups are drawn, so that documents whose errors go together
+            stay together.
+        score: float64 [documents, numbers] -> their score.
+        resamples: How many samples of groups are drawn, with replacement.
+        seed: Of the draws.
+    """
+    import numpy as np
+
+    rows = np.asarray(statistics, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    draws = generator.integers(0, len(groups), size=(resamples, len(groups)))
+    if len(groups) == len(rows):
+        values = [score(rows[draw]) for draw in draws]
+    else:
+        places: list[Any] = [np.asarray(group) for group in groups]
+        values = [score(rows[np.concatenate([places[group] for group in draw])]) for draw in draws]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(np.std(values, ddof=1)), Interval(float(low), float(high), 0.95, "percentile bootstrap")
