@@ -30,6 +30,10 @@ _HOMES = {
     "ContextChoice": "evalkit.documents",
     "Cloze": "evalkit.documents",
     "Text": "evalkit.documents",
+    "OpenQuestion": "evalkit.documents",
+    "Decoding": "evalkit.decoding",
+    "Pattern": "evalkit.extraction",
+    "TextMetric": "evalkit.metrics.text",
     # errors
     "EvalkitError": "evalkit.errors",
 }
@@ -41,11 +45,15 @@ if TYPE_CHECKING:
     from evalkit.api import plan as plan
     from evalkit.api import run as run
     from evalkit.backends.mock import MockModel as MockModel
+    from evalkit.decoding import Decoding as Decoding
     from evalkit.documents import Cloze as Cloze
     from evalkit.documents import ContextChoice as ContextChoice
     from evalkit.documents import MultipleChoice as MultipleChoice
+    from evalkit.documents import OpenQuestion as OpenQuestion
     from evalkit.documents import Text as Text
     from evalkit.errors import EvalkitError as EvalkitError
+    from evalkit.extraction import Pattern as Pattern
+    from evalkit.metrics.text import TextMetric as TextMetric
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan
     from evalkit.task import DataSource as DataSource
