@@ -63,6 +63,7 @@ class Evaluation:
         offline: Touch no network.
         trust_remote_code: Allow Python code that comes with a model.
         allow_pickle: Allow pickled weights.
+        allow_code_execution: Allow tasks such as `humaneval` to run what the model writes, in a sandbox.
         output: Result file (.json); nothing is written without it.
         progress: Told what happens; silent without it.
     """
@@ -93,6 +94,7 @@ class Evaluation:
     offline: bool | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    allow_code_execution: bool = False
     output: str | Path | None = None
     progress: Progress | None = None
 
@@ -130,6 +132,7 @@ class Evaluation:
             system=self.system,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
+            allow_code_execution=self.allow_code_execution,
         )
         data = DataOptions.resolve(self.data_dir, self.offline)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings

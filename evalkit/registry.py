@@ -242,7 +242,7 @@ def _with_shots(task: Task, shots: int | None, explicit: bool) -> Task:
                 hint=f"ask for `{task.name}` without `:{shots}shot`",
             )
         return task
-    if task.data.shots_split is None and shots:
+    if not task.has_shots and shots:
         raise UsageError(
             f"task {task.name} has no split to draw few-shot examples from",
             hint="give its data a shots split (`shots_data` in a YAML file), or run it with 0 shots",

@@ -65,6 +65,7 @@ class Task:
         keep: Rows for which it is false are not part of the benchmark.
         description: Instruction put before the few-shot examples, with its trailing line breaks.
         shots: Number of few-shot examples by default.
+        shots_data: Where few-shot examples come from if not from `data`; its `split` is the one they are drawn from.
         shots_fixed: The benchmark defines its number of shots; another is refused.
         shots_sampler: `random` draws anew for every document, in lm-eval's sequence; `first` takes the first of the
             split; all documents then share them.
@@ -78,6 +79,8 @@ class Task:
         language: ISO 639-1 code of the content.
         tags: Free words to find it by.
         lm_eval: Name of the namesake in lm-evaluation-harness, when there is one.
+        lm_eval_metrics: Metric of generated text -> lm-eval's name of it with that of its filter, as
+            "exact_match,strict-match". Metrics that score given answers know theirs themselves.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Task:
     keep: Callable[[Row], bool] | None = None
     description: str = ""
     shots: int = 0
+    shots_data: DataSource | None = None
     shots_fixed: bool = False
     shots_sampler: Literal["random", "first"] = "random"
     shots_exclude_self: bool = False
@@ -103,6 +107,12 @@ class Task:
     language: str = "en"
     tags: tuple[str, ...] = ()
     lm_eval: str | None = None
+    lm_eval_metrics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_shots(self) -> bool:
+        """Whether there is something to draw few-shot examples from."""
+        return self.shots_data is not None or self.data.shots_split is not None
 
 
 @dataclass(frozen=True, kw_only=True)

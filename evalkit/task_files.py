@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -69,19 +69,30 @@ def check_name(name: str, path: Path) -> None:
 
 def check_metrics(entry: Registered, path: Path) -> None:
     """Refuses metrics that do not exist, before any data is read."""
-    from evalkit.metrics import metric
-
     if isinstance(entry, Task):
         if not entry.metrics:
             raise TaskDefinitionError(f"{path}: task {entry.name} has no metric", hint='name one: metrics=("acc",)')
-        names = entry.metrics
+        names, own = entry.metrics, set(entry.own_metrics)
     else:
-        names = (entry.metrics,) if isinstance(entry.metrics, str) else tuple(entry.metrics.values())
+        names, own = (entry.metrics,) if isinstance(entry.metrics, str) else tuple(entry.metrics.values()), set()
     for name in names:
         try:
-            metric(name)
+            _check_metric(name, own)
         except TaskDefinitionError as error:
             raise TaskDefinitionError(f"{path}: {entry.name}: {error.message}", hint=error.hint) from error
+
+
+def _check_metric(name: str, own: Collection[str]) -> None:
+    """Whether it is a metric of scored answers, or of generated text with the place it looks at (`NAME@EXTRACTOR`)."""
+    from evalkit.metrics import METRICS, metric, text_metric
+
+    base, _, place = name.partition("@")
+    if name in METRICS or base in own or (base in ("pass", "maj") and place.isdigit()):
+        return
+    try:
+        text_metric(base)
+    except TaskDefinitionError:
+        metric(name)
 
 
 def _import(path: Path) -> ModuleType:

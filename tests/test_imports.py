@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/backends": CORE | {"engine", "models", "results"},
     "evalkit/runner": CORE
     | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
-    "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", ""},
+    "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "reports": {"reports", "results", "run_plan", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}

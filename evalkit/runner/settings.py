@@ -24,6 +24,7 @@ class RunSettings:
         system: System instruction put before each task's description.
         over_length: What to do with a prompt longer than the model's context.
         decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
+        allow_code_execution: Tasks that run what the model writes may do so, in a sandbox (`evalkit.code_execution`).
     """
 
     limit: Limit = field(default_factory=Limit)
@@ -32,6 +33,7 @@ class RunSettings:
     system: str | None = None
     over_length: OverLength = "error"
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    allow_code_execution: bool = False
 
     @property
     def uses_chat_template(self) -> bool:

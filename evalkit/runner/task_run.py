@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from evalkit.data import DataOptions, DatasetInfo, Rows, document_id, load_rows
 from evalkit.documents import Candidate, Document, Text
-from evalkit.errors import DataError
+from evalkit.errors import DataError, EvalkitError, UsageError
 from evalkit.prompts import Prompt, build_prompt, draw_shots
 from evalkit.requests import Reply, Request
 from evalkit.results import MetricValue, Sample
@@ -35,6 +35,15 @@ class TaskRun(Protocol):
     def items(self) -> Sequence[Item]:
         """The documents to evaluate, in the dataset's order."""
         ...
+
+    def _pool(self, rows: Rows, options: DataOptions) -> Rows:
+        """The rows that examples are drawn from."""
+        task = self.task
+        if task.shots_data is not None:
+            return load_rows(task.shots_data, task.shots_data.split, {}, options)
+        if task.data.shots_split is None or task.data.shots_split == task.data.split:
+            return rows
+        return load_rows(task.data, task.data.shots_split, task.columns, options)
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What to ask about a document, with the first `dropped_shots` few-shot examples left out."""
@@ -77,9 +86,11 @@ class NativeTaskRun:
 
     Raises:
         DataError: The data is missing, empty or breaks the task's schema.
+        UsageError: The task runs what the model writes, and the user did not allow it.
     """
 
     def __init__(self, key: str, task: Task, options: DataOptions, settings: RunSettings) -> None:
+        refuse_code(key, task, settings)
         self.key = key
         self.task = task
         self.system = settings.system
@@ -115,16 +126,12 @@ class NativeTaskRun:
         task = self.task
         if task.shots == 0:
             return [()] * len(wanted)
-        if task.data.shots_split is None:
+        if not task.has_shots:
             raise DataError(
                 f"task {self.key} has no split to draw {task.shots} few-shot examples from",
                 hint="run it with 0 shots, or name a shots split in the task",
             )
-        pool = (
-            rows
-            if task.data.shots_split == task.data.split
-            else load_rows(task.data, task.data.shots_split, task.columns, options)
-        )
+        pool = self._pool(rows, options)
         kept = [index for index, row in enumerate(pool) if task.keep is None or task.keep(row)]
         drawn = draw_shots(task, documents, [pool[index] for index in kept], wanted)
         solved: dict[int, Candidate] = {}
@@ -167,10 +174,25 @@ class NativeTaskRun:
         return self.kind.described()
 
 
+def refuse_code(key: str, task: Task, settings: RunSettings) -> None:
+    """Stops a task that runs what the model writes, unless the user allowed it.
+
+    Raises:
+        UsageError: The user did not.
+    """
+    if not settings.allow_code_execution and any(metric.executes_code for metric in task.own_metrics.values()):
+        raise UsageError(
+            f"task {key} runs the code that the model writes, which can do harm",
+            hint="read docs/reasoning-tasks.md on what the sandbox keeps out, then add --allow-code-execution",
+        )
+
+
 def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:
     # a task's function is a user's code: whatever it raises on a row is a fact about that row
     try:
         return task.document(row)
+    except EvalkitError:  # says by itself what is wrong: a library that the task needs is not installed
+        raise
     except Exception as error:
         raise DataError(
             f"task {task.name} cannot read row {index} of {_where(info)}: {type(error).__name__}: {error}",
