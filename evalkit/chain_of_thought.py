@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any, get_type_hints
 
 from evalkit.decoding import Decoding
-from evalkit.documents import Document, MultipleChoice, OpenQuestion
+from evalkit.documents import Cloze, ContextChoice, Document, MultipleChoice, OpenQuestion, Text
 from evalkit.errors import UsageError
 from evalkit.extraction import ChoiceLetter
 from evalkit.task import Row, Task
@@ -134,8 +134,8 @@ def with_chain_of_thought(task: Any) -> Task:
             hint="look for a variant of it: `lm-eval ls tasks` lists such as mmlu_flan_cot_zeroshot",
         )
     kind = _declared_kind(task.document)
-    if kind is not None and kind is not MultipleChoice:
-        raise _not_multiple_choice(getattr(kind, "__name__", str(kind)), task.name)
+    if kind in (ContextChoice, Cloze, Text, OpenQuestion):
+        raise _not_multiple_choice(kind.__name__, task.name)
     wording = WORDINGS.get(task.language, WORDINGS["en"])
     description = task.description.strip()
     if wording.contradicted:
@@ -154,13 +154,12 @@ def with_chain_of_thought(task: Any) -> Task:
 
 
 def _declared_kind(document: Callable[[Row], Document]) -> Any:
-    """What the function is annotated to return; None where it does not say, or says several things."""
+    """What the function is annotated to return; None where that cannot be told."""
     function = document if isinstance(document, FunctionType) else type(document).__call__
     try:
-        kind = get_type_hints(function).get("return")
+        return get_type_hints(function).get("return")
     except (NameError, TypeError, AttributeError):
         return None
-    return kind if isinstance(kind, type) else None
 
 
 def _not_multiple_choice(kind: str, name: str = "") -> UsageError:

@@ -181,7 +181,16 @@ class GeneratedKind:
             "decoding": self.decoding.described(),
             **({"extractors": extractors} if extractors else {}),
             **({"signatures": signatures} if signatures else {}),
+            **self._code_execution(),
         }
+
+    def _code_execution(self) -> dict[str, Any]:
+        """What kept generated programs in, where some were run."""
+        if not any(one.metric.executes_code for one in self.measures):
+            return {}
+        from evalkit.code_execution import protections
+
+        return {"code_execution": protections()}
 
     def _extracted(self, completions: Sequence[Completion]) -> dict[str | None, list[str | None]]:
         """Extractor (None for the text itself) -> what it finds in each completion."""

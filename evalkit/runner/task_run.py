@@ -36,15 +36,6 @@ class TaskRun(Protocol):
         """The documents to evaluate, in the dataset's order."""
         ...
 
-    def _pool(self, rows: Rows, options: DataOptions) -> Rows:
-        """The rows that examples are drawn from."""
-        task = self.task
-        if task.shots_data is not None:
-            return load_rows(task.shots_data, task.shots_data.split, {}, options)
-        if task.data.shots_split is None or task.data.shots_split == task.data.split:
-            return rows
-        return load_rows(task.data, task.data.shots_split, task.columns, options)
-
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What to ask about a document, with the first `dropped_shots` few-shot examples left out."""
         ...
@@ -144,6 +135,15 @@ class NativeTaskRun:
             solved[place] = document.example()
         return [tuple(solved[place] for place in places) for places in drawn]
 
+    def _pool(self, rows: Rows, options: DataOptions) -> Rows:
+        """The rows that examples are drawn from."""
+        task = self.task
+        if task.shots_data is not None:
+            return load_rows(task.shots_data, task.shots_data.split, {}, options)
+        if task.data.shots_split is None or task.data.shots_split == task.data.split:
+            return rows
+        return load_rows(task.data, task.data.shots_split, task.columns, options)
+
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What the kind of task asks about the document."""
         document, shots = item.content
@@ -175,16 +175,22 @@ class NativeTaskRun:
 
 
 def refuse_code(key: str, task: Task, settings: RunSettings) -> None:
-    """Stops a task that runs what the model writes, unless the user allowed it.
+    """Stops a task that runs what the model writes, unless the user allowed it and there is a sandbox that works.
 
     Raises:
-        UsageError: The user did not.
+        UsageError: The user did not allow it.
+        EvaluationError: The sandbox does not work here.
     """
-    if not settings.allow_code_execution and any(metric.executes_code for metric in task.own_metrics.values()):
+    if not any(metric.executes_code for metric in task.own_metrics.values()):
+        return
+    if not settings.allow_code_execution:
         raise UsageError(
             f"task {key} runs the code that the model writes, which can do harm",
             hint="read docs/reasoning-tasks.md on what the sandbox keeps out, then add --allow-code-execution",
         )
+    from evalkit.code_execution import protections
+
+    protections()
 
 
 def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:
