@@ -103,10 +103,14 @@ class ThinkingAloud:
         """The question with its label and choices, without the words that ask for an answer."""
         question = _CUE.sub("", choice.question).strip()
         if not _LABEL.search(question):
-            question = f"{self.wording.label} {question}" if self.wording.label.isascii() else self.wording.label + question
+            question = (
+                f"{self.wording.label} {question}" if self.wording.label.isascii() else self.wording.label + question
+            )
         if shows_letters(question, choice.choices):
             return question
-        return question + "".join(f"\n{letter}. {text.strip()}" for letter, text in zip(letters, choice.choices, strict=True))
+        return question + "".join(
+            f"\n{letter}. {text.strip()}" for letter, text in zip(letters, choice.choices, strict=True)
+        )
 
 
 def shows_letters(question: str, choices: Sequence[str]) -> bool:

@@ -90,5 +90,3 @@ def unknown_modifier(name: str, modifier: str) -> UsageError:
         f"{name} takes no modifier {modifier!r}",
         hint=f"{meant}there are `:Nshot` (as `{name}:5shot`) and {', '.join(f'`:{form}`' for form in FORMS)}",
     )
-
-

@@ -96,7 +96,7 @@ class _Request:
 
     spec: str
     name: str
-    modifiers: Modifiers = Modifiers()
+    modifiers: Modifiers = field(default_factory=Modifiers)
     loader: Callable[[str, int | None], Sequence[Registered]] | None = None
 
 

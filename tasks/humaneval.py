@@ -16,9 +16,7 @@ from evalkit.task import DataSource, Row, Task
 def document(row: Row) -> OpenQuestion:
     """The head of a function, its body, and the tests that call it."""
     tests = f"{row['test']}\ncheck({row['entry_point']})"
-    return OpenQuestion(
-        row["prompt"], row["canonical_solution"], details={"before": row["prompt"], "after": tests}
-    )
+    return OpenQuestion(row["prompt"], row["canonical_solution"], details={"before": row["prompt"], "after": tests})
 
 
 humaneval = Task(

@@ -20,9 +20,7 @@ def document(row: Row) -> OpenQuestion:
 
 triviaqa = Task(
     name="triviaqa",
-    data=DataSource(
-        id="mandarjoshi/trivia_qa", config="rc.nocontext", split="validation", shots_split="train"
-    ),
+    data=DataSource(id="mandarjoshi/trivia_qa", config="rc.nocontext", split="validation", shots_split="train"),
     columns={"question": str, "answer": {"aliases": [str]}},
     document=document,
     metrics=("exact_match@answer",),

@@ -41,7 +41,9 @@ def test_the_example_ends_as_the_model_is_asked_to() -> None:
     found = document("mmlu_anatomy:cot", LETTERED)
     assert (found.answer, found.references, found.chance) == ("The answer is (B).", ("B",), 0.25)
     (task,) = select("mmlu_anatomy:cot").tasks.values()
-    assert task.description.startswith("The following are multiple choice questions (with answers) about anatomy.\nThink")
+    assert task.description.startswith(
+        "The following are multiple choice questions (with answers) about anatomy.\nThink"
+    )
     assert 'finish with "The answer is (X)."' in task.description
     assert task.extractors["answer"](found.answer) == "B"
 
@@ -88,7 +90,14 @@ def test_only_multiple_choice_can_be_asked_so() -> None:
 
 ROWS = [{"question": f"Is {n} even?", "choices": ["yes", "no"], "gold": n % 2} for n in range(8)]
 SAID = [
-    *("0 can be halved. The answer is (A).", "So it is **(B)**", "The answer is (B).", "I cannot say", "", "The answer is b."),
+    *(
+        "0 can be halved. The answer is (A).",
+        "So it is **(B)**",
+        "The answer is (B).",
+        "I cannot say",
+        "",
+        "The answer is b.",
+    ),
     "Hm, is it (B)? No. The answer is \\boxed{A}.",
     "The answer is (B).\n\nQuestion: another one? The answer is (A).",
 ]

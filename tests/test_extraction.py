@@ -13,7 +13,22 @@ STRICT = r"#### (\-?[0-9\.\,]+)"
 FLEXIBLE = r"(-?[$0-9.,]{2,})|(-?[0-9]+)"
 COT = r"The answer is (\-?[0-9\.\,]+)."
 BBH = r"(?<=the answer is )(.*)(?=.)"
-PIECES = ["#### ", "-1,234.50", "$5", "7", ".", ",", " ", "\n", "The answer is ", "the answer is ", "(A)", "x", "True", "$"]
+PIECES = [
+    "#### ",
+    "-1,234.50",
+    "$5",
+    "7",
+    ".",
+    ",",
+    " ",
+    "\n",
+    "The answer is ",
+    "the answer is ",
+    "(A)",
+    "x",
+    "True",
+    "$",
+]
 
 texts = st.one_of(st.text(max_size=40), st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 

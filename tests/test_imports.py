@@ -21,7 +21,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
     "evalkit/runner": CORE
-    | {"aggregate", "backends", "code_execution", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
+    | {
+        "aggregate",
+        "backends",
+        "code_execution",
+        "data",
+        "metrics",
+        "prompts",
+        "registry",
+        "results",
+        "stats",
+        "summaries",
+        "",
+    },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "reports": {"reports", "results", "run_plan", "task", ""},
 }

@@ -110,7 +110,11 @@ def test_modifiers_combine_in_any_order() -> None:
         assert list(selection.groups) == ["arc:cot:5shot"]
     assert list(select("arc:cot", shots=2).groups) == ["arc:cot:2shot"]
     assert list(select("arc_easy:cot,arc_easy").tasks) == ["arc_easy:cot", "arc_easy"]
-    assert list(select("gsm8k:8shot,gsm8k:5shot,bbh_snarks:0shot").tasks) == ["gsm8k:8shot", "gsm8k", "bbh_snarks:0shot"]
+    assert list(select("gsm8k:8shot,gsm8k:5shot,bbh_snarks:0shot").tasks) == [
+        "gsm8k:8shot",
+        "gsm8k",
+        "bbh_snarks:0shot",
+    ]
 
 
 def test_a_form_reaches_every_level_and_changes_the_metric() -> None:
@@ -127,9 +131,7 @@ def test_a_near_modifier_is_suggested() -> None:
 
 
 def test_a_member_may_be_asked_in_another_form() -> None:
-    pair = Group(
-        name="pair", members=("one", "one:cot"), metrics={"one": "acc", "one:cot": "exact_match@answer"}
-    )
+    pair = Group(name="pair", members=("one", "one:cot"), metrics={"one": "acc", "one:cot": "exact_match@answer"})
     selection = select((), extra=[quiz("one"), pair])
     assert selection.groups["pair"].group.metrics == {"one": "acc", "one:cot": "exact_match@answer"}
 

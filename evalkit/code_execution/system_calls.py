@@ -14,17 +14,14 @@ import platform
 import struct
 
 _REFUSED = {
-    "x86_64": {
-        **{"socket": 41, "socketpair": 53, "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "ptrace": 101},
-        **{"mount": 165, "umount2": 166, "reboot": 169, "tkill": 200, "tgkill": 234, "unshare": 272, "setns": 308},
-        **{"process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321, "execveat": 322},
-        **{"pidfd_send_signal": 424, "io_uring_setup": 425},
-    },
-    "aarch64": {
-        **{"umount2": 39, "mount": 40, "unshare": 97, "ptrace": 117, "kill": 129, "tkill": 130, "tgkill": 131},
-        **{"reboot": 142, "socket": 198, "socketpair": 199, "execve": 221, "setns": 268, "process_vm_readv": 270},
-        **{"process_vm_writev": 271, "bpf": 280, "execveat": 281, "pidfd_send_signal": 424, "io_uring_setup": 425},
-    },
+    "x86_64": """
+        socket=41 socketpair=53 fork=57 vfork=58 execve=59 kill=62 ptrace=101 mount=165 umount2=166 reboot=169 tkill=200
+        tgkill=234 unshare=272 setns=308 process_vm_readv=310 process_vm_writev=311 bpf=321 execveat=322
+        pidfd_send_signal=424 io_uring_setup=425""",
+    "aarch64": """
+        umount2=39 mount=40 unshare=97 ptrace=117 kill=129 tkill=130 tgkill=131 reboot=142 socket=198 socketpair=199
+        execve=221 setns=268 process_vm_readv=270 process_vm_writev=271 bpf=280 execveat=281
+        pidfd_send_signal=424 io_uring_setup=425""",
 }
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
@@ -78,8 +75,8 @@ def _filter(machine: str) -> list[bytes]:
         step(_EQUAL, _CLONE3, if_false=1),
         step(_RETURN, _ERRNO | errno.ENOSYS),  # its flags cannot be seen here; libraries then use clone
     ]
-    for number in sorted(_REFUSED[machine].values()):
-        steps += [step(_EQUAL, number, if_false=1), refuse]
+    for call in _REFUSED[machine].split():
+        steps += [step(_EQUAL, int(call.partition("=")[2]), if_false=1), refuse]
     steps += [
         step(_EQUAL, _CLONE[machine], if_false=3),
         step(_LOAD, _FIRST_ARGUMENT),

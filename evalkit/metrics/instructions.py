@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,10 +39,8 @@ def require_checkers() -> None:
             f"checking instructions needs {', '.join(missing)}, not installed here",
             hint=f"pip install {' '.join(missing)}",
         )
-    import nltk
-
     try:
-        nltk.data.find("tokenizers/punkt_tab")
+        import_module("nltk").data.find("tokenizers/punkt_tab")
     except LookupError as error:
         raise UsageError(
             "checking instructions needs NLTK's sentence splitter `punkt_tab`, which is not here",
@@ -110,8 +109,6 @@ def _checked(details: str, text: str) -> Mapping[str, Any]:
 @cache
 def _checkers() -> Any:
     require_checkers()
-    import langdetect
-    from lm_eval.tasks.ifeval.utils import process_results
-
-    langdetect.DetectorFactory.seed = 0  # it draws at random otherwise, and the same reply could be judged differently
-    return process_results
+    # the detector draws at random otherwise, and the same reply could be judged differently
+    import_module("langdetect").DetectorFactory.seed = 0
+    return import_module("lm_eval.tasks.ifeval.utils").process_results

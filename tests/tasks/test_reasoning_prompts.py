@@ -11,7 +11,6 @@ from evalkit.documents import OpenQuestion
 from evalkit.metrics import text_metric
 from evalkit.metrics.text import measures
 from evalkit.registry import registered, select
-from evalkit.runner.task_run import NativeTaskRun
 from evalkit.task import Row, Task
 from tests.tasks.lm_eval_prompts import Splits, lm_eval_requests, lm_eval_task, manager
 from tests.tasks.test_golden_prompts import hub_data, real_rows, task_of
@@ -36,9 +35,8 @@ def made_up_row(name: str, generator: random.Random) -> dict[str, Any]:
 
 def evalkit_requests(task: Task, splits: Splits) -> list[tuple[str, Decoding]]:
     """What evalkit asks: prompt and decoding, document by document."""
-    from evalkit.data import DataOptions
+    from evalkit.data import DataOptions, load_rows
     from evalkit.prompts import build_prompt, draw_shots
-    from evalkit.data import load_rows
 
     documents = splits[task.data.split]
     source = task.shots_data
@@ -107,7 +105,16 @@ def test_every_set_of_big_bench_hard_asks_as_lm_eval() -> None:
 
 
 REPLIES = [
-    *("#### 7", "#### 1,200.", "it is $5. #### -3 and #### 4", "The answer is 7.", "The answer is $7", "so 12", "none", ""),
+    *(
+        "#### 7",
+        "#### 1,200.",
+        "it is $5. #### -3 and #### 4",
+        "The answer is 7.",
+        "The answer is $7",
+        "so 12",
+        "none",
+        "",
+    ),
     *("the answer is True.", "So the answer is (A).", "the answer is valid", "snow.", " The  river ", "an snow", "天"),
 ]
 
@@ -133,7 +140,10 @@ def test_values_are_lm_evals(spec: str) -> None:
     right = 0
     for row in rows:
         document = question(task, row)
-        own = [reference for reference in document.references] + [f"{document.answer}.", f"the answer is {document.answer}."]
+        own = [reference for reference in document.references] + [
+            f"{document.answer}.",
+            f"the answer is {document.answer}.",
+        ]
         for reply in [*REPLIES, *own]:
             ours = values(task, document, reply)
             expected = lm_eval_values(theirs, row, reply)
