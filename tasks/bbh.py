@@ -7,7 +7,7 @@ installed, `bbh:0shot` asks without examples and does not. lm-eval's variants wi
 and `lm-eval:bbh_cot_zeroshot`.
 Paper: Suzgun et al. 2022, "Challenging BIG-Bench Tasks and Whether Chain-of-Thought Can Solve Them", arXiv 2210.09261.
 Licence of the data and the one-line instructions: MIT (github.com/suzgunmirac/BIG-Bench-Hard).
-lm-eval: `bbh`, `bbh_cot_fewshot_snarks` and so on, the same prompts and scores; the group weighs every question alike.
+lm-eval: `bbh` and `bbh_cot_fewshot_snarks` and so on, the same prompts and scores; the group weighs every question alike.
 """
 
 from evalkit.decoding import Decoding
@@ -66,7 +66,7 @@ def document(row: Row) -> OpenQuestion:
 def subset(name: str, instruction: str) -> Task:
     """The task of one set of questions."""
     return Task(
-        name=f"bbh_{name}",
+        name=f"bbh_cot_fewshot_{name}",
         data=DataSource(id="SaylorTwift/bbh", config=name, split="test"),
         columns={"input": str, "target": str},
         document=document,

@@ -110,10 +110,10 @@ def test_modifiers_combine_in_any_order() -> None:
         assert list(selection.groups) == ["arc:cot:5shot"]
     assert list(select("arc:cot", shots=2).groups) == ["arc:cot:2shot"]
     assert list(select("arc_easy:cot,arc_easy").tasks) == ["arc_easy:cot", "arc_easy"]
-    assert list(select("gsm8k:8shot,gsm8k:5shot,bbh_snarks:0shot").tasks) == [
+    assert list(select("gsm8k:8shot,gsm8k:5shot,bbh_cot_fewshot_snarks:0shot").tasks) == [
         "gsm8k:8shot",
         "gsm8k",
-        "bbh_snarks:0shot",
+        "bbh_cot_fewshot_snarks:0shot",
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from evalkit.data import DataOptions, DatasetInfo, Rows, document_id, load_rows
 from evalkit.documents import Candidate, Document, Text
-from evalkit.errors import DataError, EvalkitError, UsageError
+from evalkit.errors import DataError, EvalkitError
 from evalkit.prompts import Prompt, build_prompt, draw_shots
 from evalkit.requests import Reply, Request
 from evalkit.results import MetricValue, Sample
@@ -77,11 +77,9 @@ class NativeTaskRun:
 
     Raises:
         DataError: The data is missing, empty or breaks the task's schema.
-        UsageError: The task runs what the model writes, and the user did not allow it.
     """
 
     def __init__(self, key: str, task: Task, options: DataOptions, settings: RunSettings) -> None:
-        refuse_code(key, task, settings)
         self.key = key
         self.task = task
         self.system = settings.system
@@ -172,25 +170,6 @@ class NativeTaskRun:
     def described(self) -> dict[str, Any]:
         """What the kind of task has to say."""
         return self.kind.described()
-
-
-def refuse_code(key: str, task: Task, settings: RunSettings) -> None:
-    """Stops a task that runs what the model writes, unless the user allowed it and there is a sandbox that works.
-
-    Raises:
-        UsageError: The user did not allow it.
-        EvaluationError: The sandbox does not work here.
-    """
-    if not any(metric.executes_code for metric in task.own_metrics.values()):
-        return
-    if not settings.allow_code_execution:
-        raise UsageError(
-            f"task {key} runs the code that the model writes, which can do harm",
-            hint="read docs/reasoning-tasks.md on what the sandbox keeps out, then add --allow-code-execution",
-        )
-    from evalkit.code_execution import protections
-
-    protections()
 
 
 def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:

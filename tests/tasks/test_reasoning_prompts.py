@@ -72,7 +72,7 @@ def theirs_and_ours(task: Task, splits: Splits) -> None:
 SPECS = [
     *("gsm8k", "gsm8k:2shot", "gsm8k_cot", "gsm8k_cot:3shot", "gsm8k_cot_zeroshot"),
     *("triviaqa", "triviaqa:5shot", "nq_open", "nq_open:5shot"),
-    *("bbh_word_sorting", "bbh_snarks:1shot", "bbh_web_of_lies:0shot"),
+    *("bbh_cot_fewshot_word_sorting", "bbh_cot_fewshot_snarks:1shot", "bbh_cot_fewshot_web_of_lies:0shot"),
 ]
 
 
@@ -128,7 +128,7 @@ def values(task: Task, document: OpenQuestion, reply: str) -> dict[str, float]:
     return {one.name: one.value(document, [extracted.get(one.extractor or "", reply)]) for one in found}
 
 
-@pytest.mark.parametrize("spec", ["gsm8k", "gsm8k_cot", "gsm8k_cot_zeroshot", "triviaqa", "nq_open", "bbh_snarks"])
+@pytest.mark.parametrize("spec", ["gsm8k", "gsm8k_cot", "gsm8k_cot_zeroshot", "triviaqa", "nq_open", "bbh_cot_fewshot_snarks"])
 def test_values_are_lm_evals(spec: str) -> None:
     """lm-eval's own filters and metrics on the same replies, by the names that `lm_eval_metrics` gives."""
     task = task_of(spec)
