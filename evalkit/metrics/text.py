@@ -76,11 +76,11 @@ class Valued:
 
     def __init__(self, document: OpenQuestion) -> None:
         self.document = document
-        self._values: dict[tuple[str, str | None], float] = {}
+        self._values: dict[tuple[TextMetric, str | None], float] = {}
 
     def __call__(self, metric: TextMetric, text: str | None) -> float:
         """The metric's value of the text (None where nothing was extracted)."""
-        key = (metric.name, text)
+        key = (metric, text)  # the metric itself: a task may define two of one name
         if key not in self._values:
             self._values[key] = metric.value(self.document, text)
         return self._values[key]

@@ -96,6 +96,7 @@ def test_each_text_is_judged_once() -> None:
     assert Measure("pass@2", metric, None, "pass", 2).value(document, texts, valued) == pytest.approx(0.7)
     assert Measure("maj@3", metric, None, "maj", 3).value(document, texts, valued) == 1.0
     assert judged == ["7", "8", None]
+    assert valued(exact_match(), "8") == valued(exact_match(normalize=lambda _: ""), "8") - 1 == 0.0  # namesakes differ
 
 
 ROWS = [{"question": "6 x 2?", "answer": "12"}, {"question": "7 x 2?", "answer": "14"}]

@@ -91,6 +91,7 @@ def test_prompts_and_decoding_are_lm_evals_on_made_up_rows(spec: str) -> None:
 
 @hub_data
 @pytest.mark.hub_data
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", ["gsm8k", "gsm8k_cot"])
 def test_prompts_and_decoding_are_lm_evals_on_real_rows(spec: str) -> None:
     task = task_of(spec)
