@@ -34,7 +34,7 @@ class SelfCheck:
     """What the check measured.
 
     Attributes:
-        path: The path chosen: `packed` or `padded`.
+        path: The path chosen: `packed`, `padded` or `encoder-decoder`.
         packed_difference: Largest |difference| of a log-probability (nats) from the plain forward pass; None when the
             model could not be run so.
         padded_difference: The same for the padded path; None where the packed path made it needless.
@@ -70,10 +70,7 @@ def choose_path(
     expected = _plain(split, sequences)
     half = split.core.dtype != torch.float32
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = TOLERANCE_FLOAT32
-    if half:
-        noise = _largest_difference(_plain(split, sequences, copies=3), expected)
-        tolerance = min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
+    tolerance = accepted(largest_difference(_plain(split, sequences, copies=3), expected) if half else None)
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -99,6 +96,15 @@ def choose_path(
     padded_path.upcast = upcast
     how = "one at a time" if deterministic else None
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
+
+
+def accepted(noise: float | None) -> float:
+    """The largest difference accepted (nats a token).
+
+    Args:
+        noise: Of a model in half precision: how far its log-probabilities move with the number of rows; None for float32.
+    """
+    return TOLERANCE_FLOAT32 if noise is None else min(max(TOLERANCE_HALF, 4 * noise), LARGEST_TOLERANCE_HALF)
 
 
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
@@ -170,11 +176,11 @@ def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray
     differences = []
     for budget in budgets:
         values = _values(path, sequences, order, budget)
-        differences.append(_largest_difference([values[index] for index in range(len(sequences))], expected))
+        differences.append(largest_difference([values[index] for index in range(len(sequences))], expected))
     return None if None in differences else max(one for one in differences if one is not None)
 
 
-def _largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
+def largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
     """Largest absolute difference (nats); None where a value is not finite."""
     differences = np.abs(np.concatenate(values) - np.concatenate(expected))
     return float(differences.max()) if np.isfinite(differences).all() else None
