@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from evalkit.engine.encoder_decoder import EncoderDecoderModel, EncoderDecoderPath
+from evalkit.engine.encoder_decoder import EncoderDecoderModel, EncoderDecoderPath, decoder_start
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
 from evalkit.engine.sequences import EncoderDecoderSequence, encoder_decoder_sequence
 from evalkit.errors import ModelError, OverLengthError
@@ -147,12 +148,14 @@ def test_a_long_context_is_cut_on_the_left_and_a_long_answer_refused() -> None:
         encoder_decoder_sequence(np.arange(3, dtype=np.int32), np.arange(9, dtype=np.int32), start, 8)
 
 
-def test_a_model_without_a_start_token_is_refused(tmp_path_factory) -> None:
-    model = load("marian", tmp_path_factory.getbasetemp())
-    model.generation_config.decoder_start_token_id = model.config.decoder_start_token_id = None
-    model.generation_config.bos_token_id = model.config.bos_token_id = None
+def test_a_model_without_a_start_token_is_refused() -> None:
+    says_nothing = SimpleNamespace(
+        generation_config=SimpleNamespace(decoder_start_token_id=None), config=SimpleNamespace(bos_token_id=None)
+    )
     with pytest.raises(ModelError, match="which token its decoder starts with"):
-        EncoderDecoderModel(model)
+        decoder_start(says_nothing)
+    says_nothing.config.bos_token_id = 3  # as transformers' generate falls back
+    assert decoder_start(says_nothing).tolist() == [3]
 
 
 def test_a_model_that_does_not_mask_padding_is_computed_one_at_a_time(tmp_path_factory) -> None:
