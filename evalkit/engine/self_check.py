@@ -66,11 +66,13 @@ def choose_path(
         ModelError: No path does; the message shows the differences.
     """
     fixed = memory.fixed_size(split) if deterministic else None
-    sequences, prefix = _probe(split, max_length, fixed)
-    expected = _plain(split, sequences)
+    sequences, prefix = probe_sequences(split, max_length, fixed)
+    expected = plain_log_probabilities(split, sequences)
     half = split.core.dtype != torch.float32
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = accepted(largest_difference(_plain(split, sequences, copies=3), expected) if half else None)
+    tolerance = accepted(
+        largest_difference(plain_log_probabilities(split, sequences, copies=3), expected) if half else None
+    )
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -126,7 +128,7 @@ def _reraise_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def _probe(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
+def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None) -> tuple[list[Sequence], int]:
     """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size."""
     config = split.core.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
@@ -147,7 +149,7 @@ def _probe(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[
     return sequences, prefix
 
 
-def _plain(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
+def plain_log_probabilities(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
     """Log-probabilities from one whole forward pass for each sequence, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.
