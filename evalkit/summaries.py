@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import DataError, EvaluationError, NonFiniteError
 from evalkit.results import MetricValue, Sample
-from evalkit.stats.bootstrap import bootstrap
-from evalkit.stats.clusters import cluster_robust
-from evalkit.stats.intervals import Interval, standard_error, student_t, wilson
-from evalkit.stats.ratio import ratio_of_sums
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from evalkit.stats.intervals import Interval
+
+# the statistics rest on numpy and are imported where they are used: tasks name metrics, and listing tasks stays light
 
 UNSCORED = frozenset({"errored", "skipped"})
 """Outcomes of samples without a value: they are counted apart, never as 0."""
@@ -53,6 +53,9 @@ def mean_value(
         EvaluationError: No sample has the metric, or one lacks it though it was scored.
         NonFiniteError: A value is NaN or infinite.
     """
+    from evalkit.stats.clusters import cluster_robust
+    from evalkit.stats.intervals import standard_error, student_t, wilson
+
     scored = _scored(name, samples)
     values = [_finite(name, sample, sample.metrics[name]) for sample in scored]
     mean = math.fsum(values) / len(values)
@@ -98,6 +101,8 @@ def ratio_value(
         EvaluationError: No sample has the metric, one lacks it though it was scored, or the denominators are all 0.
         NonFiniteError: A field is NaN or infinite.
     """
+    from evalkit.stats.ratio import ratio_of_sums
+
     scored = _scored(name, samples)
     above = [_finite(numerator, sample, sample.fields[numerator]) for sample in scored]
     below = [1.0 if denominator is None else float(sample.fields[denominator]) for sample in scored]
@@ -140,10 +145,12 @@ def corpus_value(
         EvaluationError: No sample has the metric, or one lacks it though it was scored.
         NonFiniteError: The score is NaN or infinite.
     """
-    scored = _scored(name, samples)
-    statistics = [sample.fields[field] for sample in scored]
     import numpy as np
 
+    from evalkit.stats.bootstrap import bootstrap
+
+    scored = _scored(name, samples)
+    statistics = [sample.fields[field] for sample in scored]
     value = float(score(np.asarray(statistics, dtype=np.float64)))
     if not math.isfinite(value):
         raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' statistics")
@@ -155,6 +162,47 @@ def corpus_value(
         return MetricValue(value, None, None, higher_is_better, None)
     stderr, interval = bootstrap(statistics, list(groups.values()), score, resamples)
     return MetricValue(value, stderr, (interval.low, interval.high), higher_is_better, None)
+
+
+def whole_value(
+    name: str,
+    samples: Sequence[Sample],
+    field: str,
+    score: Callable[[Sequence[str], Sequence[Sequence[str]]], float] | None,
+    *,
+    higher_is_better: bool,
+) -> MetricValue:
+    """A score of all documents together, from their texts.
+
+    Where it equals the mean of the documents' values it is taken for a mean, with that one's interval. Otherwise it has
+    none: a bootstrap would compute the whole score a thousand times.
+
+    Args:
+        name: Metric, as in `Sample.metrics`, which may lack it.
+        samples: All samples of the task; those not scored are left out.
+        field: Field of a sample that holds its text and references.
+        score: Texts and the references of each -> score; None for the mean of the documents' values in its place.
+        higher_is_better: Direction, passed on.
+
+    Raises:
+        EvaluationError: No sample was scored, or without `score` none has a value.
+        NonFiniteError: The score is NaN or infinite.
+    """
+    scored = [sample for sample in samples if sample.outcome not in UNSCORED]
+    valued = [sample for sample in scored if name in sample.metrics]
+    if not scored or (score is None and not valued):
+        raise EvaluationError(f"no document has a value for {name}", hint="see the errors of the single documents")
+    mean = mean_value(name, valued, higher_is_better=higher_is_better, binary=False) if valued else None
+    if score is None and mean is not None:
+        return mean
+    assert score is not None
+    texts = [sample.fields[field] for sample in scored]
+    value = float(score([one["text"] for one in texts], [one["references"] for one in texts]))
+    if not math.isfinite(value):
+        raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' texts")
+    if mean is not None and len(valued) == len(scored) and math.isclose(mean.value, value, rel_tol=1e-9, abs_tol=1e-12):
+        return mean
+    return MetricValue(value, None, None, higher_is_better, None)
 
 
 def cluster_names(samples: Sequence[Sample]) -> list[Hashable] | None:
