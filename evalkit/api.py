@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
+from evalkit.prompts import SHOTS_SEED
 from evalkit.registry import Selection, select
 from evalkit.results import Run
 from evalkit.runner.evaluate import evaluate
 from evalkit.runner.limit import Limit
 from evalkit.runner.progress import Progress
-from evalkit.runner.settings import ChatTemplate, OverLength, RunSettings
+from evalkit.runner.settings import ChatTemplate, OverLength, RunSettings, ShotsSampler
 from evalkit.task import Group, Registered, Task
 
 if TYPE_CHECKING:
@@ -44,8 +45,20 @@ class Evaluation:
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
         deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt
             (docs/architecture.md; on CPU). `batch_tokens` then has no effect.
-        chat_template: "on" puts prompts through the model's chat template; "auto" leaves log-likelihood tasks plain.
+        chat_template: "on" puts all prompts through the model's chat template, "off" none; "auto" those of open questions
+            that neither lm-eval nor few-shot examples have as plain text (docs/few-shot-and-chat.md).
         system: System instruction before each task's description.
+        system_as_user: In a chat, put instructions into the first user turn: for templates without a system role.
+        fewshot_as_multiturn: In a chat, make every few-shot example a user and an assistant turn; False puts them all into
+            the question's turn.
+        enable_thinking: Given to the chat template under this name; None leaves it to the template.
+        thinking: "auto" takes thoughts out of generated texts where the model is known to mark them, "off" does not;
+            "<think>,</think>" names the tags.
+        shots_sampler: How few-shot examples are drawn: "lm-eval" as lm-eval does; "fixed" one set for all documents;
+            "random" anew for each document; "nearest" those most like the question; "balanced" one set with equally many
+            of each label.
+        shots_seed: Seed of these draws.
+        shots_seeds: Evaluate tasks with drawn examples with so many seeds, and report mean and spread.
         max_length: Context length, where the model's own is not wanted.
         over_length: What to do with prompts longer than that: "error" (the default), "drop-shots", "truncate" (the
             default with `compat`), "skip".
@@ -78,6 +91,13 @@ class Evaluation:
     deterministic: bool = False
     chat_template: ChatTemplate = "auto"
     system: str | None = None
+    system_as_user: bool = False
+    fewshot_as_multiturn: bool = True
+    enable_thinking: bool | None = None
+    thinking: str = "auto"
+    shots_sampler: ShotsSampler = "lm-eval"
+    shots_seed: int = SHOTS_SEED
+    shots_seeds: int = 1
     max_length: int | None = None
     over_length: OverLength | None = None
     max_new_tokens: int | None = None
@@ -128,6 +148,13 @@ class Evaluation:
             seed=self.seed,
             chat_template=self.chat_template,
             system=self.system,
+            system_as_user=self.system_as_user,
+            fewshot_as_multiturn=self.fewshot_as_multiturn,
+            enable_thinking=self.enable_thinking,
+            thinking="off" if self.compat and self.thinking == "auto" else self.thinking,
+            shots_sampler=self.shots_sampler,
+            shots_seed=self.shots_seed,
+            shots_seeds=self.shots_seeds,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
         )

@@ -78,6 +78,8 @@ class Task:
         language: ISO 639-1 code of the content.
         tags: Free words to find it by.
         lm_eval: Name of the namesake in lm-evaluation-harness, when there is one.
+        chat: Whether `--chat-template auto` puts its prompts through the model's chat template, where there is one; None
+            leaves that to the rule (`evalkit.runner.presentation`).
     """
 
     name: str
@@ -103,6 +105,7 @@ class Task:
     language: str = "en"
     tags: tuple[str, ...] = ()
     lm_eval: str | None = None
+    chat: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

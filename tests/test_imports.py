@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan"}
+CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan", "chat", "thinking"}
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/engine": {"errors", "decoding"},
@@ -19,8 +19,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
+    "evalkit/shots": CORE | {"data", "prompts"},
     "evalkit/runner": CORE
-    | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
+    | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "shots", "stats", "summaries", ""},
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", ""},
     "reports": {"reports", "results", "run_plan", "task", ""},
 }

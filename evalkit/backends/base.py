@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from evalkit.requests import Reply, Request
 
 if TYPE_CHECKING:
+    from evalkit.chat import ChatFormat, Turns
     from evalkit.results import ModelInfo
     from evalkit.run_plan import Cost
 
@@ -62,8 +63,18 @@ class Backend(Protocol):
         """Everything of the backend's own that can change an answer, as plain values; part of the journal's key."""
         ...
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """The model's chat template applied to messages, ending where the assistant's answer begins."""
+    @property
+    def chat(self) -> ChatFormat:
+        """Whether it takes chat turns, or nothing else, and how its model marks thoughts."""
+        ...
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
+        """The model's chat template applied to messages, ending where the assistant's answer begins.
+
+        Args:
+            messages: The turns; an assistant's turn at the end begins the answer.
+            variables: What else the template is given, as `enable_thinking`.
+        """
         ...
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:

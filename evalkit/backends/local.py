@@ -24,6 +24,7 @@ from evalkit.requests import Request, Response, Roll, Score
 from evalkit.run_plan import Cost
 
 if TYPE_CHECKING:
+    from evalkit.chat import ChatFormat, Turns
     from evalkit.models import OpenedModel
     from evalkit.results import ModelInfo
 
@@ -145,11 +146,18 @@ class LocalBackend:
             "self_check": asdict(self.engine.check),
         }
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
+    @property
+    def chat(self) -> ChatFormat:
+        """What the tokenizer knows of conversations."""
+        from evalkit.models.chat import chat_format
+
+        return chat_format(self._model.tokenizer)
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
         """The tokenizer's chat template applied to messages."""
         from evalkit.models.chat import render_chat
 
-        return render_chat(self._model.tokenizer, list(messages))
+        return render_chat(self._model.tokenizer, messages, **variables)
 
     def prepare(self, requests: Sequence[Request]) -> TokenizedRequests:
         """Tokenises all requests, each distinct part of their contexts once."""

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.evaluation_options import ChatTemplate
+
 app = typer.Typer(
     help="List tasks, show the exact prompts of one, or start one of your own. `evalkit tasks` alone lists them.",
     invoke_without_command=True,
@@ -80,8 +82,8 @@ def show(
         ),
     ] = None,
     chat_template: Annotated[
-        bool, typer.Option("--chat-template", help="Put the prompts through the model's chat template.")
-    ] = False,
+        ChatTemplate, typer.Option(help="Put the prompts through the model's chat template, as `evalkit run` does.")
+    ] = ChatTemplate.auto,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="System instruction in front.", show_default=False)
     ] = None,
@@ -103,7 +105,7 @@ def show(
     from evalkit.data import DataOptions
     from evalkit.registry import select
 
-    options = ShowOptions(count, model, chat_template, system, every_token)
+    options = ShowOptions(count, model, chat_template.value, system, every_token)
     show_tasks(select(name, shots), DataOptions.resolve(data_dir, offline or None), options)
 
 

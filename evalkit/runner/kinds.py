@@ -186,10 +186,11 @@ class GeneratedKind:
         }
 
     def _extracted(self, completions: Sequence[Completion]) -> dict[str | None, list[str | None]]:
-        """Extractor (None for the text itself) -> what it finds in each completion."""
-        found: dict[str | None, list[str | None]] = {None: [one.text for one in completions]}
+        """Extractor (None for the text itself) -> what it finds in each completion; nothing in an unfinished thought."""
+        texts = [one.text if one.answered else None for one in completions]
+        found: dict[str | None, list[str | None]] = {None: list(texts)}
         for name, extractor in self.task.extractors.items():
-            found[name] = [extractor(one.text) for one in completions]
+            found[name] = [None if text is None else extractor(text) for text in texts]
         return found
 
     def _outcome(
@@ -197,6 +198,8 @@ class GeneratedKind:
     ) -> str:
         judge = next((one for one in self.measures if one.metric.binary), None)
         answer = extracted[judge.extractor if judge else None][0]
+        if not completion.answered:
+            return "truncated"
         if judge and judge.metric.value(question, answer) == 1.0:
             return "right"
         if completion.finish == "refused":

@@ -123,7 +123,7 @@ def test_a_doubled_bos_is_shouted(tmp_path: Path) -> None:
 
 def test_a_chat_template_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a model"):
-        run("show", str(quiz(tmp_path)), "--chat-template")
+        run("show", str(quiz(tmp_path)), "--chat-template", "on")
 
 
 def test_show_of_an_unknown_task() -> None:
