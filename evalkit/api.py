@@ -76,6 +76,7 @@ class Evaluation:
         offline: Touch no network.
         trust_remote_code: Allow Python code that comes with a model, or from the hub with a metric (`evaluate:NAME`).
         allow_pickle: Allow pickled weights.
+        allow_code_execution: Allow tasks such as `humaneval` to run what the model writes, in a sandbox.
         output: Result file (.json); nothing is written without it.
         progress: Told what happens; silent without it.
     """
@@ -113,6 +114,7 @@ class Evaluation:
     offline: bool | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
+    allow_code_execution: bool = False
     output: str | Path | None = None
     progress: Progress | None = None
 
@@ -157,6 +159,7 @@ class Evaluation:
             shots_seeds=self.shots_seeds,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
+            allow_code_execution=self.allow_code_execution,
         )
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings

@@ -132,12 +132,14 @@ class OpenQuestion:
         answer: The expected answer, as a few-shot example shows it.
         references: Texts that a metric compares with; by default the answer alone.
         details: What else a metric needs to know of the row (tests of a program, instructions to follow).
+        chance: Chance of a right guess, where the question shows its possible answers.
     """
 
     question: str
     answer: str
     references: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    chance: float | None = None
 
     def __post_init__(self) -> None:
         if not self.references:

@@ -195,9 +195,11 @@ def _sample(task: Task, size: int, copies: _Copies | None, document: int, genera
 
 
 def _too_few(task: Task, available: int) -> DataError:
-    source = task.data.id or next(iter(task.data.files.values()), "its data")
+    data = task.shots_data or task.data
+    source = data.id or next(iter(data.files.values()), "its data")
+    split = data.split if task.shots_data else data.shots_split
     return DataError(
-        f"task {task.name} draws {task.shots} few-shot examples from split {task.data.shots_split} of {source}, "
+        f"task {task.name} draws {task.shots} few-shot examples from split {split} of {source}, "
         f"which has only {available} rows to draw from",
         hint=f"ask for fewer, for example `{task.name}:{max(available - 1, 0)}shot`",
     )

@@ -1,14 +1,13 @@
 """Finds tasks by name: the built-in ones, those of installed packages, and those in a user's own files.
 
-What users type is a list of specs: `mmlu`, `arc_challenge:25shot`, `./mine.py`, `mine.yaml:5shot`, `perplexity:FILE`,
-`lm-eval:NAME`. `select` turns it into tasks and groups ready to run.
+What users type is a list of specs: `mmlu`, `arc_challenge:25shot`, `mmlu:cot`, `./mine.py`, `mine.yaml:5shot`,
+`perplexity:FILE`, `lm-eval:NAME`. `select` turns it into tasks and groups ready to run.
 """
 
 from __future__ import annotations
 
 import difflib
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,13 +16,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 from evalkit.errors import TaskDefinitionError, UnknownTaskError, UsageError
+from evalkit.modifiers import Modifiers, parse_spec, unknown_modifier
 from evalkit.task import Group, Registered, Task
 from evalkit.task_files import FILE_ENDINGS, load_file, module_tasks
 
 __all__ = ["ResolvedGroup", "Selection", "load_file", "prefixes", "registered", "select"]
 
 _LOGGER = logging.getLogger("evalkit")
-_MODIFIER = re.compile(r"(?P<name>.+):(?P<shots>\d+)[-_ ]?shots?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +45,10 @@ class Selection:
     """What a list of specs stands for, in the order asked.
 
     Attributes:
-        tasks: Every task to run, each once, its `shots` set. A task's key is its name, or `name:25shot` when its number
-            of shots is not the task's default.
-        groups: Groups asked for and the groups within them, inner ones first. A group's key gets `:5shot` likewise when
-            that modifier changed any of its tasks. A group without a metric is a mere name; only its members appear.
+        tasks: Every task to run, each once, its modifiers applied. A task's key is its name, followed by the forms it
+            is asked in (`:cot`), and by `:25shot` when its number of shots is not the task's default.
+        groups: Groups asked for and the groups within them, inner ones first. A group's key gets the same modifiers when
+            they changed any of its tasks. A group without a metric is a mere name; only its members appear.
     """
 
     tasks: Mapping[str, Task]
@@ -65,8 +64,8 @@ def select(specs: str | Sequence[str], shots: int | None = None, extra: Sequence
     """Resolves what the user asked for.
 
     Args:
-        specs: Task or group names, task files or prefixed names, each with an optional `:Nshot`; a string is split at
-            commas.
+        specs: Task or group names, task files or prefixed names, each with optional modifiers (`:5shot`, `:cot`); a
+            string is split at commas.
         shots: Number of few-shot examples for every task that neither fixes it nor has a modifier of its own.
         extra: Tasks and groups of the caller's own; they are selected too, after `specs`, which may name them.
 
@@ -79,7 +78,7 @@ def select(specs: str | Sequence[str], shots: int | None = None, extra: Sequence
         raise UsageError(f"--shots is {shots}", hint="give 0 or more")
     catalogue = dict(_registered())
     _add(catalogue, extra, "the list of tasks")
-    requests = [_parse(spec) for spec in _split(specs)] + [_Request(entry.name, entry.name, None) for entry in extra]
+    requests = [_parse(spec) for spec in _split(specs)] + [_Request(entry.name, entry.name) for entry in extra]
     if not requests:
         raise UsageError("no task was named", hint="name one, such as `--tasks arc_easy`; `evalkit tasks` lists all")
     contents = {request: _load(request, shots, catalogue) for request in dict.fromkeys(requests)}
@@ -87,17 +86,17 @@ def select(specs: str | Sequence[str], shots: int | None = None, extra: Sequence
     resolver = _Resolver(catalogue, shots, settled)
     for request in requests:
         for name in contents[request]:
-            resolver.resolve(name, request.shots, asked=True)
+            resolver.resolve(name, request.modifiers, asked=True)
     return Selection(tasks=resolver.tasks, groups=resolver.groups)
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One spec taken apart: what is named, its `:Nshot`, and for a prefixed one what loads it."""
+    """One spec taken apart: what is named, its modifiers, and for a prefixed one what loads it."""
 
     spec: str
     name: str
-    shots: int | None
+    modifiers: Modifiers = field(default_factory=Modifiers)
     loader: Callable[[str, int | None], Sequence[Registered]] | None = None
 
 
@@ -107,18 +106,17 @@ def _split(specs: str | Sequence[str]) -> Iterator[str]:
 
 
 def _parse(spec: str) -> _Request:
-    match = _MODIFIER.fullmatch(spec)
-    name, shots = (match["name"], int(match["shots"])) if match else (spec, None)
+    name, modifiers = parse_spec(spec)
     for prefix, loader in prefixes.items():
         if name.startswith(prefix):
-            return _Request(spec, name.removeprefix(prefix), shots, loader)
-    return _Request(spec, name, shots)
+            return _Request(spec, name.removeprefix(prefix), modifiers, loader)
+    return _Request(spec, name, modifiers)
 
 
 def _load(request: _Request, shots: int | None, catalogue: dict[str, Registered]) -> list[str]:
     """Adds to the catalogue what a spec brings along; returns the names that it asks for."""
     if request.loader:
-        brought = request.loader(request.name, shots if request.shots is None else request.shots)
+        brought = request.loader(request.name, shots if request.modifiers.shots is None else request.modifiers.shots)
     elif request.name.lower().endswith(FILE_ENDINGS):
         brought = load_file(Path(request.name))
     else:
@@ -180,7 +178,7 @@ class _Resolved(NamedTuple):
 
 @dataclass(slots=True)
 class _Resolver:
-    """Follows groups to their tasks and applies the number of shots on the way."""
+    """Follows groups to their tasks and applies modifiers on the way."""
 
     catalogue: Mapping[str, Registered]
     option: int | None
@@ -188,13 +186,13 @@ class _Resolver:
     tasks: dict[str, Task] = field(default_factory=dict)
     groups: dict[str, ResolvedGroup] = field(default_factory=dict)
 
-    def resolve(self, name: str, modifier: int | None, *, asked: bool, path: tuple[str, ...] = ()) -> _Resolved:
+    def resolve(self, name: str, modifiers: Modifiers, *, asked: bool, path: tuple[str, ...] = ()) -> _Resolved:
         """Resolves one name.
 
         Args:
             name: Of a task or group.
-            modifier: Shots asked for by `:Nshot` on it or on a group that it is in.
-            asked: The modifier stands on this very name, so it must be possible.
+            modifiers: Asked for on it or on a group that it is in.
+            asked: A number of shots among them stands on this very name, so it must be possible.
             path: Groups on the way here.
         """
         if name in path:
@@ -204,41 +202,60 @@ class _Resolver:
         if entry is None:
             raise _unknown(name, self.catalogue, path[-1] if path else None)
         if isinstance(entry, Group):
-            return self._resolve_group(entry, modifier, path)
-        if name in self.settled:  # its loader has set the number of shots
-            self.tasks.setdefault(name, entry)
+            return self._resolve_group(entry, modifiers, path)
+        if name in self.settled and not modifiers.forms:
+            self.tasks.setdefault(name, entry)  # its loader has set the number of shots
             return _Resolved((name,), False)
-        task = _with_shots(entry, self.option if modifier is None else modifier, asked and modifier is not None)
+        reformed = modifiers.reformed(entry)
+        wanted = self.option if modifiers.shots is None else modifiers.shots
+        task = _with_shots(reformed, wanted, asked and modifiers.shots is not None)
         changed = task.shots != entry.shots
-        key = f"{name}:{task.shots}shot" if changed else name
+        key = f"{name}{modifiers.suffix}" + (f":{task.shots}shot" if changed else "")
         self.tasks.setdefault(key, task)
         return _Resolved((key,), changed)
 
-    def _resolve_group(self, group: Group, modifier: int | None, path: tuple[str, ...]) -> _Resolved:
-        resolved = {member: self._resolve_member(member, modifier, (*path, group.name)) for member in group.members}
+    def _resolve_group(self, group: Group, modifiers: Modifiers, path: tuple[str, ...]) -> _Resolved:
+        resolved = {member: self._resolve_member(member, modifiers, (*path, group.name)) for member in group.members}
         keys = tuple(dict.fromkeys(key for found in resolved.values() for key in found.keys))
-        if modifier is not None and not path and all(self._refuses(key, modifier) for key in keys):
+        shots = modifiers.shots
+        if shots is not None and not path and all(self._refuses(key, shots) for key in keys):
             raise UsageError(
                 f"every task of group {group.name} fixes its number of few-shot examples",
-                hint=f"ask for `{group.name}` without `:{modifier}shot`",
+                hint=f"ask for `{group.name}` without `:{shots}shot`",
             )
         changed = any(found.changed for found in resolved.values())
         if not group.metrics:
             return _Resolved(keys, changed)
-        metrics = group.metrics
-        if not isinstance(metrics, str):
-            found_keys = {member: found.keys for member, found in resolved.items()}
-            metrics = {key: name for member, name in metrics.items() for key in found_keys.get(member, (member,))}
-        name = f"{group.name}:{self.option if modifier is None else modifier}shot" if changed else group.name
+        metrics = self._metrics(group, {member: found.keys for member, found in resolved.items()}, modifiers)
+        name = f"{group.name}{modifiers.suffix}"
+        name += f":{self.option if shots is None else shots}shot" if changed else ""
         self.groups.setdefault(name, ResolvedGroup(name, replace(group, metrics=metrics), keys))
         return _Resolved((name,), changed)
 
-    def _resolve_member(self, member: str, modifier: int | None, path: tuple[str, ...]) -> _Resolved:
-        match = _MODIFIER.fullmatch(member)
-        if not match:
-            return self.resolve(member, modifier, asked=False, path=path)
-        # a number of shots that belongs to the group's definition, not a change of it
-        return _Resolved(self.resolve(match["name"], int(match["shots"]), asked=True, path=path).keys, False)
+    def _metrics(
+        self, group: Group, keys: Mapping[str, tuple[str, ...]], modifiers: Modifiers
+    ) -> str | Mapping[str, str]:
+        """The group's metric of each member's key; tasks asked in another form are averaged by their main metric."""
+        if modifiers.forms:
+            found = {key: self._main_metric(key) for member in keys.values() for key in member}
+            return next(iter(found.values())) if len(set(found.values())) == 1 else found
+        if isinstance(group.metrics, str):
+            return group.metrics
+        return {key: name for member, name in group.metrics.items() for key in keys.get(member, (member,))}
+
+    def _main_metric(self, key: str) -> str:
+        if key in self.tasks:
+            return self.tasks[key].metrics[0]
+        group = self.groups[key].group
+        if group.metric_name:
+            return group.metric_name
+        return group.metrics if isinstance(group.metrics, str) else self._main_metric(next(iter(group.metrics)))
+
+    def _resolve_member(self, member: str, modifiers: Modifiers, path: tuple[str, ...]) -> _Resolved:
+        name, own = parse_spec(member)
+        found = self.resolve(name, own.within(modifiers), asked=own.shots is not None, path=path)
+        # a number of shots that belongs to the group's definition is not a change of it
+        return found if own.shots is None else _Resolved(found.keys, False)
 
     def _refuses(self, key: str, shots: int) -> bool:
         if key in self.groups:
@@ -256,7 +273,7 @@ def _with_shots(task: Task, shots: int | None, explicit: bool) -> Task:
                 hint=f"ask for `{task.name}` without `:{shots}shot`",
             )
         return task
-    if task.data.shots_split is None and shots:
+    if not task.has_shots and shots:
         raise UsageError(
             f"task {task.name} has no split to draw few-shot examples from",
             hint="give its data a shots split (`shots_data` in a YAML file), or run it with 0 shots",
@@ -264,7 +281,10 @@ def _with_shots(task: Task, shots: int | None, explicit: bool) -> Task:
     return replace(task, shots=shots)
 
 
-def _unknown(name: str, catalogue: Mapping[str, Registered], group: str | None) -> UnknownTaskError:
+def _unknown(name: str, catalogue: Mapping[str, Registered], group: str | None) -> UsageError:
+    base, _, last = name.rpartition(":")
+    if base and (parse_spec(base)[0] in catalogue or base.lower().endswith(FILE_ENDINGS)):
+        return unknown_modifier(base, last)
     near = difflib.get_close_matches(name.lower(), catalogue, n=3, cutoff=0.6)
     near += [known for known in catalogue if name.lower() in known and known not in near][: 3 - len(near)]
     hints = [f"did you mean {', '.join(near)}?"] if near else []

@@ -65,6 +65,7 @@ class Task:
         keep: Rows for which it is false are not part of the benchmark.
         description: Instruction put before the few-shot examples, with its trailing line breaks.
         shots: Number of few-shot examples by default.
+        shots_data: Where few-shot examples come from if not from `data`; its `split` is the one they are drawn from.
         shots_fixed: The benchmark defines its number of shots; another is refused.
         shots_sampler: `random` draws anew for every document, in lm-eval's sequence; `first` takes the first of the
             split; all documents then share them.
@@ -80,6 +81,8 @@ class Task:
         lm_eval: Name of the namesake in lm-evaluation-harness, when there is one.
         chat: Whether `--chat-template auto` puts its prompts through the model's chat template, where there is one; None
             leaves that to the rule (`evalkit.runner.presentation`).
+        lm_eval_metrics: Metric of generated text -> lm-eval's name of it with that of its filter, as
+            "exact_match,strict-match". Metrics that score given answers know theirs themselves.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Task:
     keep: Callable[[Row], bool] | None = None
     description: str = ""
     shots: int = 0
+    shots_data: DataSource | None = None
     shots_fixed: bool = False
     shots_sampler: Literal["random", "first"] = "random"
     shots_exclude_self: bool = False
@@ -106,6 +110,12 @@ class Task:
     tags: tuple[str, ...] = ()
     lm_eval: str | None = None
     chat: bool | None = None
+    lm_eval_metrics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_shots(self) -> bool:
+        """Whether there is something to draw few-shot examples from."""
+        return self.shots_data is not None or self.data.shots_split is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,13 +16,27 @@ CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "fi
 MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/engine": {"errors", "decoding"},
     "evalkit/stats": {"errors"},
+    "evalkit/code_execution": {"errors"},
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
     "evalkit/shots": CORE | {"data", "prompts"},
     "evalkit/runner": CORE
-    | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "shots", "stats", "summaries", ""},
-    "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", ""},
+    | {
+        "aggregate",
+        "backends",
+        "code_execution",
+        "data",
+        "metrics",
+        "prompts",
+        "registry",
+        "results",
+        "shots",
+        "stats",
+        "summaries",
+        "",
+    },
+    "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "reports": {"reports", "results", "run_plan", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}

@@ -47,7 +47,7 @@ def quiz(name: str, **settings: object) -> Task:
 
 def test_names_are_unique_and_groups_are_complete() -> None:
     entries = registered()
-    assert len(entries) == 151
+    assert len(entries) == 186
     for name, entry in entries.items():
         assert entry.name == name
         assert entry.about, name
@@ -58,6 +58,7 @@ def test_every_metric_exists() -> None:
     for entry in registered().values():
         if isinstance(entry, Task):
             check_metrics(entry, Path("built-in"))
+            assert set(entry.lm_eval_metrics) == (set(entry.metrics) if entry.lm_eval_metrics else set())
             assert entry.columns
             assert entry.citation or "starter" in entry.tags
 
@@ -102,6 +103,39 @@ def test_a_group_hands_its_modifier_down() -> None:
     assert selection.groups["mmlu:5shot"].members[0] == "mmlu_stem:5shot"
 
 
+def test_modifiers_combine_in_any_order() -> None:
+    for spec in ("arc:cot:5shot", "arc:5shot:cot"):
+        selection = select(spec)
+        assert list(selection.tasks) == ["arc_easy:cot:5shot", "arc_challenge:cot:5shot"]
+        assert list(selection.groups) == ["arc:cot:5shot"]
+    assert list(select("arc:cot", shots=2).groups) == ["arc:cot:2shot"]
+    assert list(select("arc_easy:cot,arc_easy").tasks) == ["arc_easy:cot", "arc_easy"]
+    assert list(select("gsm8k:8shot,gsm8k:5shot,bbh_cot_fewshot_snarks:0shot").tasks) == [
+        "gsm8k:8shot",
+        "gsm8k",
+        "bbh_cot_fewshot_snarks:0shot",
+    ]
+
+
+def test_a_form_reaches_every_level_and_changes_the_metric() -> None:
+    groups = select("leaderboard:cot").groups
+    assert list(groups) == ["leaderboard_mmlu:cot", "leaderboard:cot"]
+    assert groups["leaderboard:cot"].members[:2] == ("arc_challenge:cot:25shot", "hellaswag:cot:10shot")
+    assert {group.group.metrics for group in groups.values()} == {"exact_match@answer"}
+
+
+def test_a_near_modifier_is_suggested() -> None:
+    with pytest.raises(UsageError, match="'cott'") as caught:
+        select("mmlu:cott")
+    assert "did you mean `mmlu:cot`" in (caught.value.hint or "")
+
+
+def test_a_member_may_be_asked_in_another_form() -> None:
+    pair = Group(name="pair", members=("one", "one:cot"), metrics={"one": "acc", "one:cot": "exact_match@answer"})
+    selection = select((), extra=[quiz("one"), pair])
+    assert selection.groups["pair"].group.metrics == {"one": "acc", "one:cot": "exact_match@answer"}
+
+
 def test_inner_groups_come_before_outer_ones() -> None:
     seen: set[str] = set()
     for name, group in select("leaderboard,mmlu").groups.items():
@@ -140,6 +174,10 @@ def test_a_group_without_metric_is_only_a_name() -> None:
         ("", "no task was named"),
         (" , ", "no task was named"),
         ("perplexity:book.txt:5shot", "takes no few-shot"),
+        ("arc_easy:5shot:cot:3shot", "asks for 5 and for 3"),
+        ("arc_easy:foo", "arc_easy takes no modifier 'foo'"),
+        ("mmlu:5shot:chain", "mmlu:5shot takes no modifier 'chain'"),
+        ("gsm8k_cot_zeroshot:5shot", "fixed number"),
     ],
 )
 def test_impossible_requests_are_refused(spec: str, message: str) -> None:
@@ -280,6 +318,8 @@ def test_a_new_prefix_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.prefixes, "mine:", load)
     assert list(select("mine:x:7shot,mine:y", shots=2).tasks) == ["mine:x", "mine:y"]
     assert asked == [("x", 7), ("y", 2)]
+    (task,) = select("mine:a:b:cot:3shot").tasks.items()
+    assert (task[0], task[1].shots, asked[-1]) == ("mine:a:b:cot", 3, ("a:b", 3))
 
 
 @pytest.fixture
@@ -309,7 +349,7 @@ def test_a_broken_package_is_named_and_breaks_nothing(
     packages: list[mock.Mock], caplog: pytest.LogCaptureFixture
 ) -> None:
     packages += [point("broken", ImportError("no such module")), point("empty", 3), point("thief", [quiz("piqa")])]
-    assert len(registered()) == 151
+    assert len(registered()) == 186
     text = caplog.text
     assert "package broken" in text
     assert "no such module" in text

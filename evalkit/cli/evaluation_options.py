@@ -190,6 +190,13 @@ class EvaluationOptions:
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run any code.")
     ] = False
+    allow_code_execution: Annotated[
+        bool,
+        typer.Option(
+            "--allow-code-execution",
+            help="Let tasks such as humaneval run what the model writes, in a sandbox (docs/reasoning-tasks.md).",
+        ),
+    ] = False
 
 
 def takes_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:

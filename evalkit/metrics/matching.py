@@ -43,7 +43,7 @@ def exact_match(
     def value(document: OpenQuestion, text: str | None) -> float:
         return float(text is not None and plain(text) in {plain(reference) for reference in document.references})
 
-    return TextMetric(name, True, True, (0.0, 1.0), value, lm_eval="exact_match")
+    return TextMetric(name, True, True, (0.0, 1.0), value, lm_eval="exact_match", normalize=plain)
 
 
 METRICS: Mapping[str, TextMetric] = {"exact_match": exact_match()}

@@ -1,7 +1,7 @@
 """Metrics of generated text: the value of one completion, how several are summed up, and the score of a task.
 
 A task names them `NAME` (on the text as it is) or `NAME@EXTRACTOR` (on what that extractor of the task finds), and
-`pass@K` or `maj@K` for several samples a document, which rest on the task's first extractor.
+`pass@K` or `maj@K` for several samples a document, which rest on the task's first metric that says right or wrong.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class TextMetric:
         signature: How exactly it was computed, for the result file; a function of the documents where it depends on
             them (sacrebleu's signature tells the number of references).
         prepare: Loads what the metric needs, before the model is loaded, so that what is missing is told at once.
+        normalize: Answers that are equal after it are one answer to the metric, and one vote of `maj@K`.
+        executes_code: Its value is found by running what the model wrote, which the user must allow. Such a metric
+            belongs to a task's `own_metrics`.
     """
 
     name: str
@@ -68,10 +71,31 @@ class TextMetric:
     lm_eval: str = ""
     signature: str | Callable[[Sequence[OpenQuestion]], str] = ""
     prepare: Callable[[DataOptions], None] | None = None
+    normalize: Callable[[str], str] | None = None
+    executes_code: bool = False
 
     def signed(self, documents: Sequence[OpenQuestion]) -> str:
         """The signature for these documents."""
         return self.signature(documents) if callable(self.signature) else self.signature
+
+
+class Valued:
+    """What metrics say of the texts of one document, each worked out once: a metric may take long, or run code.
+
+    Args:
+        document: The document.
+    """
+
+    def __init__(self, document: OpenQuestion) -> None:
+        self.document = document
+        self._values: dict[tuple[str, str | None], float | None] = {}
+
+    def __call__(self, metric: TextMetric, text: str | None) -> float | None:
+        """The metric's value of the text (None where nothing was extracted)."""
+        key = (metric.name, text)
+        if key not in self._values:
+            self._values[key] = metric.value(self.document, text)
+        return self._values[key]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +121,18 @@ class Measure:
         """Direction."""
         return self.metric.higher_is_better
 
-    def value(self, document: OpenQuestion, texts: Sequence[str | None]) -> float | None:
-        """The document's value from what was extracted of each of its samples; None where it has none."""
+    def value(self, document: OpenQuestion, texts: Sequence[str | None], valued: Valued | None = None) -> float | None:
+        """The document's value; None where it has none.
+
+        Args:
+            document: The document.
+            texts: What was extracted of each of its samples.
+            valued: What is already known of these texts, and takes in what is found here.
+        """
+        valued = valued or Valued(document)
         if self.over == "maj":
-            return self.metric.value(document, majority(texts[: self.k]))
-        values = [self.metric.value(document, text) for text in texts]
+            return valued(self.metric, majority(texts[: self.k], self.metric.normalize))
+        values = [valued(self.metric, text) for text in texts]
         if self.over == "pass":
             return pass_at_k(len(values), sum(value == 1.0 for value in values), self.k)
         defined = [value for value in values if value is not None]
@@ -156,11 +187,22 @@ class Measure:
             higher_is_better=self.higher_is_better,
             binary=self.metric.binary and values <= {0.0, 1.0},
             bounds=self.metric.bounds,
+            chance=self._chance(samples),
         )
+
+    def _chance(self, samples: Sequence[Sample]) -> float | None:
+        """Mean of the documents' chances of a right guess; None for several samples, and where one is not known."""
+        if not self.metric.binary or self.over != "mean":
+            return None
+        chances = [sample.fields.get("chance") for sample in samples if self.name in sample.metrics]
+        return None if not chances or None in chances else math.fsum(chances) / len(chances)  # type: ignore[arg-type]
 
 
 def measures(
-    names: Sequence[str], extractors: Mapping[str, Extractor], find: Callable[[str], TextMetric]
+    names: Sequence[str],
+    extractors: Mapping[str, Extractor],
+    find: Callable[[str], TextMetric],
+    own: Sequence[TextMetric] = (),
 ) -> list[Measure]:
     """A task's metrics of generated text.
 
@@ -168,6 +210,8 @@ def measures(
         names: As the task names them, the main one first.
         extractors: The task's.
         find: Name -> metric.
+        own: Metrics that the task defines: where `names` has none that is 0 or 1, `pass@K` and `maj@K` rest on the
+            first of these that is, and on the task's first extractor.
 
     Raises:
         TaskDefinitionError: An unknown metric or extractor, or `pass@K` and `maj@K` without a metric that is 0 or 1.
@@ -183,7 +227,8 @@ def measures(
                 f"metric {name} names no extractor of the task", hint=f"it has {', '.join(extractors) or 'none'}"
             )
         found.append(Measure(name, find(base), extractor or None))
-    judge = next((one for one in found if one.metric.binary), None)
+    unnamed = (Measure(metric.name, metric, next(iter(extractors), None)) for metric in own)
+    judge = next((one for one in (*found, *unnamed) if one.metric.binary), None)
     for place, name in enumerate(names):
         over = re.fullmatch(r"(pass|maj)@(\d+)", name)
         if not over:
@@ -197,16 +242,27 @@ def measures(
     return found
 
 
-def majority(texts: Sequence[str | None]) -> str | None:
-    """The most frequent answer, the first given of equals; None where there is none (self-consistency, Wang et al. 2023)."""
-    counts = Counter(text for text in texts if text is not None)
-    return counts.most_common(1)[0][0] if counts else None
+def majority(texts: Sequence[str | None], normalize: Callable[[str], str] | None = None) -> str | None:
+    """The most frequent answer (self-consistency; Wang et al. 2023, arXiv 2203.11171).
+
+    Args:
+        texts: Answers; None, where none was found, is no vote.
+        normalize: Answers that are equal after it are one.
+
+    Returns:
+        The answer as first given, of equally frequent ones the one given first; None where there is none.
+    """
+    votes = [(normalize(text) if normalize else text, text) for text in texts if text is not None]
+    if not votes:
+        return None
+    ((winner, _),) = Counter(vote for vote, _ in votes).most_common(1)
+    return next(text for vote, text in votes if vote == winner)
 
 
 def pass_at_k(samples: int, right: int, k: int) -> float:
-    """Chance that at least one of k samples is right, estimated without bias from more of them (Chen et al. 2021).
+    """Chance that at least one of k samples is right, estimated without bias from more of them.
 
-    1 - C(samples - right, k) / C(samples, k).
+    1 - C(samples - right, k) / C(samples, k); Chen et al. 2021, arXiv 2107.03374, section 2.1.
 
     Raises:
         ValueError: There are fewer than k samples.

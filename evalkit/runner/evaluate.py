@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evalkit.backends.base import Backend
+from evalkit.code_execution import protections
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
@@ -107,6 +108,7 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output)
+        _check_code_execution(selection, settings)
         ready = prepare(selection, load_backend, data, settings, progress, watch)
         backend, asked = ready.backend, ready.asked
         with open_journal(ready.prepared, backend, output) as journal:
@@ -134,3 +136,25 @@ def _check_output(output: Path) -> None:
     if output.suffix != ".json":
         raise UsageError(f"-o {output} does not end in .json", hint=f"use -o {output.with_suffix('.json')}")
     check_writable(output)
+
+
+def _check_code_execution(selection: Selection, settings: RunSettings) -> None:
+    """Stops a task that runs what the model writes, unless the user allowed it and there is a sandbox that works.
+
+    Raises:
+        UsageError: The user did not allow it.
+        EvaluationError: The sandbox does not work here.
+    """
+    running = [
+        key
+        for key, task in selection.tasks.items()
+        if isinstance(task, Task) and any(metric.executes_code for metric in task.own_metrics.values())
+    ]
+    if not running:
+        return
+    if not settings.allow_code_execution:
+        raise UsageError(
+            f"task {running[0]} runs the code that the model writes, which can do harm",
+            hint="read docs/reasoning-tasks.md on what the sandbox keeps out, then add --allow-code-execution",
+        )
+    protections()

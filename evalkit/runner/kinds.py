@@ -14,7 +14,7 @@ from evalkit.decoding import Decoding
 from evalkit.documents import Cloze, Document, OpenQuestion, Text
 from evalkit.errors import TaskDefinitionError
 from evalkit.metrics import Metric, estimate, metric, observe, outcome, text_metric
-from evalkit.metrics.text import Measure, TextMetric, measures
+from evalkit.metrics.text import Measure, TextMetric, Valued, measures
 from evalkit.prompts import Prompt
 from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
@@ -125,7 +125,9 @@ class GeneratedKind:
         def find(name: str) -> TextMetric:
             return task.own_metrics[name] if name in task.own_metrics else text_metric(name)
 
-        self.measures: list[Measure] = measures(_names(task, decoding, find), task.extractors, find)
+        self.measures: list[Measure] = measures(
+            _names(task, decoding, find), task.extractors, find, tuple(task.own_metrics.values())
+        )
         for measure in self.measures:
             if measure.k > decoding.samples:
                 raise TaskDefinitionError(
@@ -144,21 +146,23 @@ class GeneratedKind:
     def sample(self, item: Item, document: Document, replies: Sequence[Reply]) -> Sample:
         """Every metric of one document, and what became of its first completion."""
         question, completions = _open(document), _completions(replies, self.decoding)
-        extracted = self._extracted(completions)
+        extracted, valued = self._extracted(completions), Valued(question)
         values: dict[str, float] = {}
         fields: dict[str, Any] = {"tokens": sum(one.tokens for one in completions), "finish": completions[0].finish}
         for measure in self.measures:
             texts = extracted[measure.extractor]
-            if (value := measure.value(question, texts)) is not None:
+            if (value := measure.value(question, texts, valued)) is not None:
                 values[measure.name] = value
             fields |= measure.fields(question, texts)
+        if question.chance is not None:
+            fields["chance"] = question.chance
         if self.task.extractors:
             fields["answers"] = extracted[next(iter(self.task.extractors))]
         return Sample(
             id=item.id,
             index=item.index,
             cluster=item.cluster,
-            outcome=self._outcome(question, completions[0], extracted),
+            outcome=self._outcome(valued, completions[0], extracted),
             metrics=values,
             fields=fields,
         )
@@ -183,7 +187,16 @@ class GeneratedKind:
             "decoding": self.decoding.described(),
             **({"extractors": extractors} if extractors else {}),
             **({"signatures": signatures} if signatures else {}),
+            **self._code_execution(),
         }
+
+    def _code_execution(self) -> dict[str, Any]:
+        """What kept generated programs in, where some were run."""
+        if not any(one.metric.executes_code for one in self.measures):
+            return {}
+        from evalkit.code_execution import protections
+
+        return {"code_execution": protections()}
 
     def _extracted(self, completions: Sequence[Completion]) -> dict[str | None, list[str | None]]:
         """Extractor (None for the text itself) -> what it finds in each completion; nothing in an unfinished thought."""
@@ -194,13 +207,13 @@ class GeneratedKind:
         return found
 
     def _outcome(
-        self, question: OpenQuestion, completion: Completion, extracted: Mapping[str | None, Sequence[str | None]]
+        self, valued: Valued, completion: Completion, extracted: Mapping[str | None, Sequence[str | None]]
     ) -> str:
         judge = next((one for one in self.measures if one.metric.binary), None)
         answer = extracted[judge.extractor if judge else None][0]
         if not completion.answered:
             return "truncated"
-        if judge and judge.metric.value(question, answer) == 1.0:
+        if judge and valued(judge.metric, answer) == 1.0:
             return "right"
         if completion.finish == "refused":
             return "refused"
@@ -221,11 +234,12 @@ def kind_of(task: Task, document: Document, decoding: Decoding, options: DataOpt
 def _names(task: Task, decoding: Decoding, find: Callable[[str], TextMetric]) -> list[str]:
     """The task's metrics, and with several samples the vote of all and the chance that one is right."""
     names = list(task.metrics)
-    if decoding.samples > 1 and not any(name.startswith(("pass@", "maj@")) for name in names):
-        plain = [name.partition("@")[0] for name in names]
-        if any(find(name).binary for name in plain):
-            names += [f"maj@{decoding.samples}"] if task.extractors else []
-            names.append(f"pass@{decoding.samples}")
+    bases = [name.partition("@")[0] for name in names]
+    judged = any(base in ("pass", "maj") or find(base).binary for base in bases)
+    if decoding.samples > 1 and judged:
+        for over in ("maj", "pass") if task.extractors else ("pass",):
+            if not any(name.startswith(f"{over}@") and name != f"{over}@1" for name in names):
+                names.append(f"{over}@{decoding.samples}")
     return names
 
 

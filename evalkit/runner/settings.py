@@ -34,6 +34,7 @@ class RunSettings:
         shots_seeds: Number of seeds that tasks with drawn examples are evaluated with.
         over_length: What to do with a prompt longer than the model's context.
         decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
+        allow_code_execution: Tasks that run what the model writes may do so, in a sandbox (`evalkit.code_execution`).
     """
 
     limit: Limit = field(default_factory=Limit)
@@ -49,6 +50,7 @@ class RunSettings:
     shots_seeds: int = 1
     over_length: OverLength = "error"
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    allow_code_execution: bool = False
 
     def described(self) -> dict[str, Any]:
         """The settings as the result file has them; of the rarer ones those that are not the default."""

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from evalkit.data import DataOptions, DatasetInfo, Rows, document_id, load_rows
 from evalkit.documents import Candidate, Document, Text
-from evalkit.errors import DataError
+from evalkit.errors import DataError, EvalkitError
 from evalkit.runner.items import unique_ids
 from evalkit.runner.settings import RunSettings
 from evalkit.shots import ShotSource, sampler
@@ -80,15 +80,17 @@ class TaskData:
 
     @cached_property
     def _pool(self) -> Split:
-        data = self.task.data
-        if data.shots_split is None:
+        task, data = self.task, self.task.data
+        if not task.has_shots:
             raise DataError(
                 f"task {self.key} has no split to draw {self.task.shots} few-shot examples from",
                 hint="run it with 0 shots, or name a shots split in the task",
             )
-        if data.shots_split == data.split:
+        if task.shots_data is not None:
+            return self._split(load_rows(task.shots_data, task.shots_data.split, {}, self._options))
+        if data.shots_split is None or data.shots_split == data.split:
             return self.evaluated
-        return self._split(load_rows(data, data.shots_split, self.task.columns, self._options))
+        return self._split(load_rows(data, data.shots_split, task.columns, self._options))
 
     def _split(self, rows: Rows) -> Split:
         keep = self.task.keep
@@ -110,6 +112,8 @@ class TaskData:
         # a task's function is a user's code: whatever it raises on a row is a fact about that row
         try:
             return self.task.document(split.rows[place])
+        except EvalkitError:  # says by itself what is wrong: a library that the task needs is not installed
+            raise
         except Exception as error:
             raise DataError(
                 f"task {self.task.name} cannot read row {split.indices[place]} of {_where(split.info)}: "

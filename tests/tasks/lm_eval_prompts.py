@@ -29,6 +29,7 @@ def manager() -> Any:
 
     base = Path(lm_eval.tasks.__file__).parent
     names = "arc boolq cmmlu hellaswag lambada mmlu/default openbookqa piqa truthfulqa wikitext winogrande"
+    names += " gsm8k bbh/cot_fewshot triviaqa nq_open ifeval humaneval"
     folders = [base / ("super_glue/boolq" if name == "boolq" else name) for name in names.split()]
     return lm_eval.tasks.TaskManager(include_defaults=False, include_path=folders)
 
