@@ -20,6 +20,7 @@ from evalkit.runner.presentation import present_all
 from evalkit.runner.progress import Progress, Silent
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.several_seeds import task_runs
+from evalkit.task import Task
 
 
 class Stopwatch:
