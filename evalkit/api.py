@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
+from evalkit.backends.endpoint.address import is_endpoint, parse
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.prompts import SHOTS_SEED
@@ -22,6 +24,7 @@ from evalkit.task import Group, Registered, Task
 
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
+    from evalkit.models import ModelOptions
     from evalkit.run_plan import RunPlan
 
 Compat = Literal["lm-eval"]
@@ -35,7 +38,8 @@ class Evaluation:
     """What to evaluate, and how: the arguments of `evalkit.run` and `evalkit.plan`.
 
     Attributes:
-        model: A hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`, or a backend of your own.
+        model: A hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`, `vllm:MODEL`, `openai:MODEL@URL` (any
+            OpenAI-compatible server), or a backend of your own.
         tasks: Names with modifiers ("mmlu,arc_challenge:25shot"), files, or `Task` and `Group` objects.
         shots: Number of few-shot examples for every task that leaves it open.
         limit: Documents of each task: a number or a share (a seeded sample, the same for every model), or "first:N".
@@ -71,6 +75,11 @@ class Evaluation:
         beams: Hypotheses kept by beam search.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
+        tokenizer: For endpoints: the model whose tokenizer counts tokens, gives ids and renders conversations.
+        concurrency: For endpoints: requests under way at once, at most.
+        request_timeout: For endpoints: seconds that one try of a request may take.
+        price_prompt: For endpoints: price of a million tokens of prompts, for the account in the result.
+        price_completion: For endpoints: price of a million generated tokens.
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
         data_dir: Folders of datasets laid out as on the hub, joined by the path separator.
         offline: Touch no network.
@@ -109,6 +118,11 @@ class Evaluation:
     beams: int | None = None
     stride: int | None = None
     share_prefixes: bool = True
+    tokenizer: str | None = None
+    concurrency: int = 64
+    request_timeout: float = 600.0
+    price_prompt: float | None = None
+    price_completion: float | None = None
     compat: Compat | None = None
     data_dir: str | None = None
     offline: bool | None = None
@@ -173,8 +187,7 @@ class Evaluation:
     def _backend(self, offline: bool) -> Backend:
         if not isinstance(self.model, str):
             return self.model
-        from evalkit.backends.local import LocalBackend, LocalOptions
-        from evalkit.models import ModelOptions, open_model
+        from evalkit.models import ModelOptions
 
         options = ModelOptions(
             dtype=self.dtype,
@@ -184,8 +197,20 @@ class Evaluation:
             max_length=self.max_length,
             offline=offline,
         )
+        if is_endpoint(self.model):
+            return self._endpoint(self.model, options)
+        if self.model.startswith("vllm:"):
+            from evalkit.backends.vllm import open_vllm
+
+            return open_vllm(self.model, options, self.stride)
+        return self._local(self.model, options)
+
+    def _local(self, model: str, options: ModelOptions) -> Backend:
+        from evalkit.backends.local import LocalBackend, LocalOptions
+        from evalkit.models import open_model
+
         return LocalBackend(
-            open_model(self.model, options),
+            open_model(model, options),
             LocalOptions(
                 token_budget=self.batch_tokens,
                 deterministic=self.deterministic,
@@ -194,6 +219,21 @@ class Evaluation:
                 stride=self.stride,
             ),
         )
+
+    def _endpoint(self, model: str, options: ModelOptions) -> Backend:
+        from evalkit.backends.endpoint.backend import EndpointOptions
+        from evalkit.backends.endpoint.client import RetryPolicy
+        from evalkit.backends.endpoint.opening import open_endpoint
+
+        endpoint_options = EndpointOptions(
+            concurrency=self.concurrency,
+            policy=RetryPolicy(timeout=self.request_timeout),
+            max_length=self.max_length,
+            stride=self.stride,
+            price_prompt=self.price_prompt,
+            price_completion=self.price_completion,
+        )
+        return open_endpoint(model, endpoint_options, self.tokenizer, options)
 
 
 Arguments = ParamSpec("Arguments")
@@ -231,5 +271,8 @@ def _select(tasks: str | Sequence[str | Registered], shots: int | None) -> Selec
 
 def default_output(model: str, tasks: str) -> Path:
     """Where a result goes when the user does not say: the same command always names the same file."""
+    if is_endpoint(model):  # its URL may hold secrets, and its path says little
+        address = parse(model)
+        model = f"{Path(address.model).name}-{urlsplit(address.url).netloc}"
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in (Path(model).name or model, tasks)]
     return Path("runs") / f"{words[0]}_{words[1][:80].rstrip('-.')}.json"

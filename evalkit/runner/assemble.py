@@ -10,7 +10,7 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.aggregate import aggregate
-from evalkit.backends.base import Backend
+from evalkit.backends.base import Backend, price_of
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
@@ -104,6 +104,7 @@ def _timing(seconds: Mapping[str, float], backend: Backend, requests: int) -> di
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "requests": requests,
         **counters,
+        **price_of(backend),
         "tokens_per_second": round(counters["tokens_computed"] / scoring, 1) if scoring else None,
     }
 
