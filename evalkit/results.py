@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.sample_log import SampleRow, write_samples
+from evalkit.sample_log import SampleRow, read_samples, samples_path, write_samples
 
 if TYPE_CHECKING:
     from evalkit.data import DatasetInfo
@@ -31,6 +31,8 @@ __all__ = [
     "SampleRow",
     "TaskResult",
     "check_writable",
+    "read_samples",
+    "samples_path",
     "write_samples",
 ]
 

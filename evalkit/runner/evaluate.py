@@ -14,7 +14,7 @@ from evalkit.backends.base import Backend, Prepared
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
-from evalkit.results import Run, check_writable, write_samples
+from evalkit.results import Run, check_writable, samples_path, write_samples
 from evalkit.runner.answering import answer_all, open_journal
 from evalkit.runner.asking import Asked, ask
 from evalkit.runner.assemble import assemble, sample_rows
@@ -152,11 +152,6 @@ def _task_run(key: str, task: Any, data: DataOptions, settings: RunSettings) -> 
         return NativeTaskRun(key, task, data, settings)
     bound: TaskRun = task.bind(key, data, settings)
     return bound
-
-
-def samples_path(output: Path) -> Path:
-    """`base.samples.parquet` beside `base.json`."""
-    return output.with_name(output.stem + ".samples.parquet")
 
 
 def _check_output(output: Path) -> None:
