@@ -52,9 +52,7 @@ def tango(wins: float, losses: float, n: float, level: float = 0.95) -> Interval
         return inside
 
     # at the ends there is nothing left to search
-    return Interval(
-        -1.0 if estimate == -1 else limit(-1.0), 1.0 if estimate == 1 else limit(1.0), level, "tango score"
-    )
+    return Interval(-1.0 if estimate == -1 else limit(-1.0), 1.0 if estimate == 1 else limit(1.0), level, "tango score")
 
 
 def sign_test(wins: int, losses: int) -> float:
