@@ -19,10 +19,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
+    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", ""},
     "evalkit/runner": CORE
     | {"aggregate", "backends", "data", "metrics", "prompts", "registry", "results", "stats", "summaries", ""},
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", ""},
-    "reports": {"reports", "results", "run_plan", "task", ""},
+    "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 

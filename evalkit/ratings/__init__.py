@@ -3,6 +3,8 @@
 from evalkit.ratings import summarize
 summary = summarize("ann.jsonl", "bob.jsonl")
 print(summary.preference.win_rate.value, summary.preference.agreement.alpha)
+
+docs/rating.md says what the numbers mean.
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ class Session:
             if not all(type(score) is int and LOWEST <= score <= HIGHEST for score in scores.values()):
                 raise ValueError(f"not scores between {LOWEST} and {HIGHEST}: {scores!r}")
         if item.identical:
-            return dict.fromkeys(item.outputs, given[0])
+            return {side: given[0] for side in item.outputs}  # one opinion on both
         by_side = dict(zip(sides, given, strict=True))
         return {side: by_side[side] for side in item.outputs}
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.ratings.file import merge, read_ratings
@@ -17,9 +16,12 @@ from evalkit.stats.agreement import Agreement, krippendorff_alpha
 from evalkit.stats.clusters import cluster_robust
 from evalkit.stats.intervals import wilson
 from evalkit.stats.paired import sign_test, tango
+from evalkit.stats.special import normal_quantile, t_quantile
 
 Document = tuple[str, str]
 """Task and id."""
+
+Value = TypeVar("Value")
 
 _POINTS = {"tuned": 1.0, "base": 0.0, "tie": 0.5, "both_bad": 0.5}
 
@@ -254,7 +256,7 @@ def _criterion(criterion: str, ratings: Sequence[Rating]) -> CriterionScores:
     )
 
 
-def _by_document[Value](ratings: Sequence[Rating], value: Callable[[Rating], Value]) -> dict[Document, list[Value]]:
+def _by_document(ratings: Sequence[Rating], value: Callable[[Rating], Value]) -> dict[Document, list[Value]]:
     """Each document's values, one a rater."""
     found: dict[Document, list[Value]] = {}
     for rating in ratings:
@@ -283,14 +285,9 @@ def _share_interval(means: Sequence[float], clusters: Sequence[tuple[str, str, s
     if stderr is None:
         return None
     count = len(set(clusters))
-    # where there is no spread to see, each cluster counts as one answer
-    size = share * (1 - share) / stderr**2 if stderr > 1e-12 and 0 < share < 1 else float(count)
+    size = float(count)  # where there is no spread to see, each cluster counts as one answer
+    if stderr > 1e-12 and 0 < share < 1:
+        # few clusters know their own spread badly: t in place of z (Korn & Graubard 1998)
+        size = share * (1 - share) / stderr**2 * (normal_quantile(0.975) / t_quantile(0.975, count - 1)) ** 2
     interval = wilson(share * size, size)
     return interval.low, interval.high
-
-
-def is_decided(estimate: Estimate, neutral: float) -> bool:
-    """Whether the interval leaves the neutral value out."""
-    return estimate.ci95 is not None and not (
-        estimate.ci95[0] <= neutral <= estimate.ci95[1] or math.isclose(estimate.value, neutral)
-    )

@@ -128,4 +128,5 @@ def _squared_differences(values: Sequence[float | str], totals: Matrix, measurem
     if measurement == "interval":
         return differences**2
     sums = np.add.outer(numbers, numbers)
-    return np.divide(differences, sums, out=np.zeros_like(differences), where=sums > 0) ** 2
+    ratios: Matrix = np.divide(differences, sums, out=np.zeros_like(differences), where=sums > 0)
+    return ratios**2

@@ -67,4 +67,4 @@ def sign_test(wins: int, losses: int) -> float:
         raise ValueError(f"negative counts: {wins} wins, {losses} losses")
     trials = wins + losses
     tail = sum(math.comb(trials, k) for k in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return min(1.0, 2 * tail / int(2**trials))
