@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "",
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
-    "reports": {"reports", "results", "run_plan", "task", ""},
+    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", ""},
+    "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 

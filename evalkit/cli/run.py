@@ -37,7 +37,7 @@ def command(
     """
     from evalkit import api
     from evalkit.cli.progress import progress_display, standard_output
-    from evalkit.runner.evaluate import samples_path
+    from evalkit.results import samples_path
 
     path = output or api.default_output(options["model"], options["tasks"])
     with progress_display() as progress:

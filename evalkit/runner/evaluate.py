@@ -12,7 +12,7 @@ from evalkit.code_execution import protections
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
-from evalkit.results import Run, check_writable, write_samples
+from evalkit.results import Run, check_writable, samples_path, write_samples
 from evalkit.runner.answering import answer_all, open_journal
 from evalkit.runner.asking import Ready, ask
 from evalkit.runner.assemble import assemble, sample_rows
@@ -126,11 +126,6 @@ def evaluate(
         return run
     finally:
         progress.finish()
-
-
-def samples_path(output: Path) -> Path:
-    """`base.samples.parquet` beside `base.json`."""
-    return output.with_name(output.stem + ".samples.parquet")
 
 
 def _check_output(output: Path) -> None:
