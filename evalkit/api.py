@@ -8,19 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
+from evalkit.backends.endpoint.address import is_endpoint, parse
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
+from evalkit.prompts import SHOTS_SEED
 from evalkit.registry import Selection, select
 from evalkit.results import Run
 from evalkit.runner.evaluate import evaluate
 from evalkit.runner.limit import Limit
 from evalkit.runner.progress import Progress
-from evalkit.runner.settings import ChatTemplate, OverLength, RunSettings
+from evalkit.runner.settings import ChatTemplate, OverLength, RunSettings, ShotsSampler
 from evalkit.task import Group, Registered, Task
 
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
+    from evalkit.models import ModelOptions
     from evalkit.run_plan import RunPlan
 
 Compat = Literal["lm-eval"]
@@ -34,7 +38,8 @@ class Evaluation:
     """What to evaluate, and how: the arguments of `evalkit.run` and `evalkit.plan`.
 
     Attributes:
-        model: A hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`, or a backend of your own.
+        model: A hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`, `vllm:MODEL`, `openai:MODEL@URL` (any
+            OpenAI-compatible server), or a backend of your own.
         tasks: Names with modifiers ("mmlu,arc_challenge:25shot"), files, or `Task` and `Group` objects.
         shots: Number of few-shot examples for every task that leaves it open.
         limit: Documents of each task: a number or a share (a seeded sample, the same for every model), or "first:N".
@@ -44,8 +49,20 @@ class Evaluation:
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
         deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt
             (docs/architecture.md; on CPU). `batch_tokens` then has no effect.
-        chat_template: "on" puts prompts through the model's chat template; "auto" leaves log-likelihood tasks plain.
+        chat_template: "on" puts all prompts through the model's chat template, "off" none; "auto" those of open questions
+            that neither lm-eval nor few-shot examples have as plain text (docs/few-shot-and-chat.md).
         system: System instruction before each task's description.
+        system_as_user: In a chat, put instructions into the first user turn: for templates without a system role.
+        fewshot_as_multiturn: In a chat, make every few-shot example a user and an assistant turn; False puts them all into
+            the question's turn.
+        enable_thinking: Given to the chat template under this name; None leaves it to the template.
+        thinking: "auto" takes thoughts out of generated texts where the model is known to mark them, "off" does not;
+            "<think>,</think>" names the tags.
+        shots_sampler: How few-shot examples are drawn: "lm-eval" as lm-eval does; "fixed" one set for all documents;
+            "random" anew for each document; "nearest" those most like the question; "balanced" one set with equally many
+            of each label.
+        shots_seed: Seed of these draws.
+        shots_seeds: Evaluate tasks with drawn examples with so many seeds, and report mean and spread.
         max_length: Context length, where the model's own is not wanted.
         over_length: What to do with prompts longer than that: "error" (the default), "drop-shots", "truncate" (the
             default with `compat`), "skip".
@@ -58,10 +75,15 @@ class Evaluation:
         beams: Hypotheses kept by beam search.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
+        tokenizer: For endpoints: the model whose tokenizer counts tokens, gives ids and renders conversations.
+        concurrency: For endpoints: requests under way at once, at most.
+        request_timeout: For endpoints: seconds that one try of a request may take.
+        price_prompt: For endpoints: price of a million tokens of prompts, for the account in the result.
+        price_completion: For endpoints: price of a million generated tokens.
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
         data_dir: Folders of datasets laid out as on the hub, joined by the path separator.
         offline: Touch no network.
-        trust_remote_code: Allow Python code that comes with a model.
+        trust_remote_code: Allow Python code that comes with a model, or from the hub with a metric (`evaluate:NAME`).
         allow_pickle: Allow pickled weights.
         allow_code_execution: Allow tasks such as `humaneval` to run what the model writes, in a sandbox.
         output: Result file (.json); nothing is written without it.
@@ -79,6 +101,13 @@ class Evaluation:
     deterministic: bool = False
     chat_template: ChatTemplate = "auto"
     system: str | None = None
+    system_as_user: bool = False
+    fewshot_as_multiturn: bool = True
+    enable_thinking: bool | None = None
+    thinking: str = "auto"
+    shots_sampler: ShotsSampler = "lm-eval"
+    shots_seed: int = SHOTS_SEED
+    shots_seeds: int = 1
     max_length: int | None = None
     over_length: OverLength | None = None
     max_new_tokens: int | None = None
@@ -89,6 +118,11 @@ class Evaluation:
     beams: int | None = None
     stride: int | None = None
     share_prefixes: bool = True
+    tokenizer: str | None = None
+    concurrency: int = 64
+    request_timeout: float = 600.0
+    price_prompt: float | None = None
+    price_completion: float | None = None
     compat: Compat | None = None
     data_dir: str | None = None
     offline: bool | None = None
@@ -130,11 +164,18 @@ class Evaluation:
             seed=self.seed,
             chat_template=self.chat_template,
             system=self.system,
+            system_as_user=self.system_as_user,
+            fewshot_as_multiturn=self.fewshot_as_multiturn,
+            enable_thinking=self.enable_thinking,
+            thinking="off" if self.compat and self.thinking == "auto" else self.thinking,
+            shots_sampler=self.shots_sampler,
+            shots_seed=self.shots_seed,
+            shots_seeds=self.shots_seeds,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
             allow_code_execution=self.allow_code_execution,
         )
-        data = DataOptions.resolve(self.data_dir, self.offline)
+        data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
 
     def _decoding(self) -> dict[str, Any]:
@@ -146,8 +187,7 @@ class Evaluation:
     def _backend(self, offline: bool) -> Backend:
         if not isinstance(self.model, str):
             return self.model
-        from evalkit.backends.local import LocalBackend, LocalOptions
-        from evalkit.models import ModelOptions, open_model
+        from evalkit.models import ModelOptions
 
         options = ModelOptions(
             dtype=self.dtype,
@@ -157,8 +197,20 @@ class Evaluation:
             max_length=self.max_length,
             offline=offline,
         )
+        if is_endpoint(self.model):
+            return self._endpoint(self.model, options)
+        if self.model.startswith("vllm:"):
+            from evalkit.backends.vllm import open_vllm
+
+            return open_vllm(self.model, options, self.stride)
+        return self._local(self.model, options)
+
+    def _local(self, model: str, options: ModelOptions) -> Backend:
+        from evalkit.backends.local import LocalBackend, LocalOptions
+        from evalkit.models import open_model
+
         return LocalBackend(
-            open_model(self.model, options),
+            open_model(model, options),
             LocalOptions(
                 token_budget=self.batch_tokens,
                 deterministic=self.deterministic,
@@ -167,6 +219,21 @@ class Evaluation:
                 stride=self.stride,
             ),
         )
+
+    def _endpoint(self, model: str, options: ModelOptions) -> Backend:
+        from evalkit.backends.endpoint.backend import EndpointOptions
+        from evalkit.backends.endpoint.client import RetryPolicy
+        from evalkit.backends.endpoint.opening import open_endpoint
+
+        endpoint_options = EndpointOptions(
+            concurrency=self.concurrency,
+            policy=RetryPolicy(timeout=self.request_timeout),
+            max_length=self.max_length,
+            stride=self.stride,
+            price_prompt=self.price_prompt,
+            price_completion=self.price_completion,
+        )
+        return open_endpoint(model, endpoint_options, self.tokenizer, options)
 
 
 Arguments = ParamSpec("Arguments")
@@ -204,5 +271,8 @@ def _select(tasks: str | Sequence[str | Registered], shots: int | None) -> Selec
 
 def default_output(model: str, tasks: str) -> Path:
     """Where a result goes when the user does not say: the same command always names the same file."""
+    if is_endpoint(model):  # its URL may hold secrets, and its path says little
+        address = parse(model)
+        model = f"{Path(address.model).name}-{urlsplit(address.url).netloc}"
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in (Path(model).name or model, tasks)]
     return Path("runs") / f"{words[0]}_{words[1][:80].rstrip('-.')}.json"

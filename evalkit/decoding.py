@@ -24,7 +24,8 @@ class Decoding:
         beams: Hypotheses kept by beam search; 1 for none. All final hypotheses and their scores are returned.
         length_penalty: Beam scores are divided by (tokens generated) ** this.
         seed: With the prompt's text and the sample's number it decides every draw, whatever else is computed.
-        thinking: Tags around a thought, as ("<think>", "</think>"): stop texts inside one do not end the answer.
+        thinking: Tags around a thought, as ("<think>", "</think>"): stop texts inside one do not end the answer (a prompt
+            that ends with the first tag has opened one), and the tags stay in the text even where they are special tokens.
     """
 
     max_new_tokens: int = 256

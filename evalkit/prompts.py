@@ -49,18 +49,21 @@ class Prompt:
         """The same prompt with one example less, for a context that is too long."""
         return replace(self, shots=self.shots[1:])
 
-    def messages(self, system: str | None = None) -> list[dict[str, str]]:
+    def messages(self, system: str | None = None, *, multiturn: bool = True) -> list[dict[str, str]]:
         """The chat turns: the instructions, a user and an assistant turn for each example, then the question.
 
         Args:
             system: Instruction of the user's own, put before the description.
+            multiturn: False puts the examples before the question in one user turn, delimited as in plain text.
 
         Returns:
-            Turns `{"role": ..., "content": ...}`, as lm-eval renders them with a chat template and multi-turn examples.
+            Turns `{"role": ..., "content": ...}`, as lm-eval renders them with a chat template (`fewshot_as_multiturn`).
         """
         turns = []
         if instruction := join_instructions(system, self.description, self.shots_delimiter):
             turns.append({"role": "system", "content": instruction})
+        if not multiturn:
+            return [*turns, {"role": "user", "content": self._examples() + self.question}]
         for shot in self.shots:
             turns.append({"role": "user", "content": shot.question})
             turns.append({"role": "assistant", "content": shot.continuation})
@@ -68,10 +71,12 @@ class Prompt:
         return turns
 
     def _preamble(self) -> str:
-        examples = (
+        return self.description + self._examples()
+
+    def _examples(self) -> str:
+        return "".join(
             f"{shot.question}{self.target_delimiter}{shot.continuation}{self.shots_delimiter}" for shot in self.shots
         )
-        return self.description + "".join(examples)
 
 
 def join_instructions(system: str | None, description: str, delimiter: str) -> str:

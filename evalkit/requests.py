@@ -88,6 +88,8 @@ class Completion:
         log_probability: Sum over the generated tokens of log P(token | all before it) under the model's own distribution
             (temperature 1, no top-p or top-k), nats; None where the backend does not tell.
         score: What beam search ranked it by, None without beams.
+        answered: False where the text ends within a thought (`evalkit.thinking`), so that it holds no answer. Backends
+            leave it alone.
     """
 
     text: str
@@ -96,6 +98,7 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     log_probability: float | None = None
     score: float | None = None
+    answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

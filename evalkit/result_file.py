@@ -11,9 +11,9 @@ from typing import Any
 from evalkit.errors import UsageError
 from evalkit.files import atomic_writer
 from evalkit.json_node import Node, parse
-from evalkit.results import SCHEMA, GroupResult, MetricValue, ModelInfo, Run, Sample, TaskResult
+from evalkit.results import SCHEMA, GroupResult, MetricValue, ModelInfo, Run, Sample, Spread, TaskResult
 
-OUTCOMES = ("right", "wrong", "scored", "unparsed", "empty", "truncated", "refused", "errored")
+OUTCOMES = ("right", "wrong", "mixed", "scored", "unparsed", "empty", "truncated", "refused", "errored")
 """Order of the outcomes in the file; others follow by name."""
 
 _RESERVED = frozenset({"id", "index", "cluster", "outcome"})
@@ -138,6 +138,17 @@ def _metric_to_json(value: MetricValue) -> dict[str, Any]:
         "ci95": None if value.ci95 is None else [float(end) for end in value.ci95],
         "higher_is_better": value.higher_is_better,
         "chance": None if value.chance is None else float(value.chance),
+        **({} if value.spread is None else {"spread": _spread_to_json(value.spread)}),
+    }
+
+
+def _spread_to_json(spread: Spread) -> dict[str, Any]:
+    return {
+        "seeds": list(spread.seeds),
+        "values": [float(value) for value in spread.values],
+        "stddev": spread.stddev,
+        "min": spread.low,
+        "max": spread.high,
     }
 
 
@@ -247,7 +258,16 @@ def _metric_value(node: Node) -> MetricValue:
         ci95=node["ci95"].optional(_pair),
         higher_is_better=node["higher_is_better"].truth(),
         chance=node["chance"].optional(Node.number),
+        spread=_spread(node["spread"]) if "spread" in node.mapping() else None,
     )
+
+
+def _spread(node: Node) -> Spread:
+    values = tuple(value.number() for value in node["values"].elements())
+    seeds = tuple(seed.whole() for seed in node["seeds"].elements())
+    if len(seeds) != len(values) or len(values) < 2:
+        raise node.error(f"has {len(seeds)} seeds and {len(values)} values, expected two or more of each")
+    return Spread(seeds, values)
 
 
 def _pair(node: Node) -> tuple[float, float]:

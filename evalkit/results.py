@@ -12,12 +12,13 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.sample_log import SampleRow, write_samples
+from evalkit.sample_log import SampleRow, read_samples, samples_path, write_samples
 
 if TYPE_CHECKING:
     from evalkit.data import DatasetInfo
@@ -29,8 +30,11 @@ __all__ = [
     "Run",
     "Sample",
     "SampleRow",
+    "Spread",
     "TaskResult",
     "check_writable",
+    "read_samples",
+    "samples_path",
     "write_samples",
 ]
 
@@ -46,8 +50,9 @@ class Sample:
         index: Position of the document in its dataset.
         cluster: Name of the group of documents whose errors go together; None where documents are independent.
         outcome: `right`, `wrong`, `scored` (no right or wrong: perplexities, BLEU), and for generated answers `unparsed`
-            (no answer found in it), `empty`, `truncated` (cut by the limit on tokens), `refused`; `errored` where the
-            answer could not be had.
+            (no answer found in it), `empty`, `truncated` (cut by the limit on tokens, or an unfinished thought),
+            `refused`; `errored` where the answer could not be had; with several few-shot seeds `mixed` where it is right
+            with some and wrong with others.
         metrics: Metric -> this document's value. Empty where the document could not be scored.
         fields: Further JSON values (`evalkit.metrics.observe`); no name of a metric or of another attribute.
     """
@@ -61,6 +66,34 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """The scores of one task with several few-shot seeds, whose mean is the task's.
+
+    Attributes:
+        seeds: The seeds.
+        values: The score with each.
+    """
+
+    seeds: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @property
+    def stddev(self) -> float:
+        """Standard deviation of the scores over the seeds (n - 1)."""
+        return statistics.stdev(self.values)
+
+    @property
+    def low(self) -> float:
+        """The lowest score."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The highest score."""
+        return max(self.values)
+
+
+@dataclass(frozen=True, slots=True)
 class MetricValue:
     """A score with its uncertainty.
 
@@ -70,6 +103,7 @@ class MetricValue:
         ci95: 95 % confidence interval; None where it cannot be known.
         higher_is_better: Direction.
         chance: Expected value when guessing; None where guessing has no meaning.
+        spread: The scores with several few-shot seeds, whose mean `value` is; None for a single evaluation.
     """
 
     value: float
@@ -77,6 +111,7 @@ class MetricValue:
     ci95: tuple[float, float] | None
     higher_is_better: bool
     chance: float | None
+    spread: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.errors import UsageError
 from evalkit.files import atomic_writer
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class SampleRow:
     answer: str | None
 
 
+def samples_path(output: Path) -> Path:
+    """`base.samples.parquet` beside `base.json`."""
+    return output.with_name(output.stem + ".samples.parquet")
+
+
 def write_samples(path: Path, rows: Iterable[SampleRow]) -> None:
     """Writes the log as Parquet, zstd-compressed, whole or not at all; rows may be more than memory holds.
 
@@ -82,6 +88,34 @@ def write_samples(path: Path, rows: Iterable[SampleRow]) -> None:
         for chunk in _chunks(rows):
             columns = {name: [_storable(getattr(row, name)) for row in chunk] for name in names}
             writer.write_table(Table.from_pydict(columns, schema=schema))
+
+
+def read_samples(path: Path, kind: str | None = None) -> Iterator[SampleRow]:
+    """The rows of a log, in order, not all in memory at once.
+
+    Args:
+        path: A log that `write_samples` wrote.
+        kind: Only rows of this kind: `score`, `roll` or `generate`.
+
+    Raises:
+        UsageError: The file is missing, damaged, or no such log.
+    """
+    from pyarrow import ArrowException, compute, parquet
+
+    hint = "keep the log that evalkit run writes beside the result file"
+    if not path.is_file():
+        raise UsageError(f"{path} is missing", hint=hint)
+    names = [field.name for field in fields(SampleRow)]
+    try:
+        with parquet.ParquetFile(path) as log:
+            missing = sorted(set(names) - set(log.schema_arrow.names))
+            if missing:
+                raise UsageError(f"{path} has no column {missing[0]}: it is no log of samples", hint=hint)
+            for batch in log.iter_batches(ROWS_AT_A_TIME, columns=names):
+                chosen = batch if kind is None else batch.filter(compute.equal(batch["kind"], kind))
+                yield from (SampleRow(**row) for row in chosen.to_pylist())
+    except (ArrowException, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
 
 
 def _schema() -> pyarrow.Schema:

@@ -79,6 +79,8 @@ class Task:
         language: ISO 639-1 code of the content.
         tags: Free words to find it by.
         lm_eval: Name of the namesake in lm-evaluation-harness, when there is one.
+        chat: Whether `--chat-template auto` puts its prompts through the model's chat template, where there is one; None
+            leaves that to the rule (`evalkit.runner.presentation`).
         lm_eval_metrics: Metric of generated text -> lm-eval's name of it with that of its filter, as
             "exact_match,strict-match". Metrics that score given answers know theirs themselves.
     """
@@ -107,6 +109,7 @@ class Task:
     language: str = "en"
     tags: tuple[str, ...] = ()
     lm_eval: str | None = None
+    chat: bool | None = None
     lm_eval_metrics: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, score_rows
 from evalkit.reports.text import visible
 from evalkit.results import Run
 
-_HEADINGS = ("task", "version", "shots", "n", "metric", "value", "95 % interval", "chance")
-_RIGHT = {"version", "shots", "n", "value", "95 % interval", "chance"}
+_SEEDS = "sd of seeds"
+_HEADINGS = ("task", "version", "shots", "n", "metric", "value", "95 % interval", _SEEDS, "chance")
+_RIGHT = {"version", "shots", "n", "value", "95 % interval", _SEEDS, "chance"}
 
 
 def markdown(run: Run, *, expand: bool = False) -> str:
@@ -20,13 +22,16 @@ def markdown(run: Run, *, expand: bool = False) -> str:
         run: Finished run.
         expand: Show the members of large groups (MMLU's subjects) too.
     """
+    rows = score_rows(run, expand=expand)
+    seeds = any(row.spread for row in rows)
+    headings = [heading for heading in _HEADINGS if seeds or heading != _SEEDS]
     lines = [
         f"**{escape(run.model.name)}** ({escape(run.model.dtype)}, {escape(run.model.source)}), "
         f"evalkit {escape(run.evalkit_version)}, {escape(run.created)}",
         "",
-        _line(_HEADINGS),
-        _line(["---:" if heading in _RIGHT else "---" for heading in _HEADINGS]),
-        *(_line(_cells(row)) for row in score_rows(run, expand=expand)),
+        _line(headings),
+        _line(["---:" if heading in _RIGHT else "---" for heading in headings]),
+        *(_line(_cells(row, seeds)) for row in rows),
     ]
     remarks = notes(run)
     if remarks:
@@ -39,13 +44,14 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", visible(text))
 
 
-def _cells(row: ScoreRow) -> list[str]:
+def _cells(row: ScoreRow, seeds: bool) -> list[str]:
     name = escape(row.name)
     if row.is_group and name:
         name = f"**{name}**"
     metric = escape(row.metric) + (" ↓" if row.lower_is_better else "")
-    return ["&emsp;" * row.depth + name, row.version, row.shots, row.n, metric, row.value, row.interval, row.chance]
+    cells = ["&emsp;" * row.depth + name, row.version, row.shots, row.n, metric, row.value, row.interval]
+    return [*cells, *([row.spread] if seeds else []), row.chance]
 
 
-def _line(cells: tuple[str, ...] | list[str]) -> str:
+def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"

@@ -28,6 +28,7 @@ class ScoreRow:
         lower_is_better: Whether less is better.
         value: Percent for scores between 0 and 1, else 4 significant digits.
         interval: 95 % confidence limits in the same unit; empty where unknown.
+        spread: Standard deviation over few-shot seeds in the same unit; empty for a single evaluation.
         chance: What guessing gives; empty where it has no meaning.
         share: The score as a part of 1, for a bar; None where it is no such score.
         chance_share: The chance level as a part of 1.
@@ -43,6 +44,7 @@ class ScoreRow:
     lower_is_better: bool
     value: str
     interval: str
+    spread: str
     chance: str
     share: float | None
     chance_share: float | None
@@ -112,10 +114,25 @@ def _row(cells: Sequence[str], depth: int, is_group: bool, metric: str, value: M
         lower_is_better=not value.higher_is_better,
         value=_number(value.value, is_share) + ("%" if is_share else ""),
         interval=interval,
+        spread="" if value.spread is None else f"±{spread_deviation(value)}",
         chance="" if value.chance is None else _number(value.chance, is_share) + ("%" if is_share else ""),
         share=value.value if is_share else None,
         chance_share=value.chance if is_share else None,
     )
+
+
+def spread_deviation(value: MetricValue) -> str:
+    """Standard deviation over the few-shot seeds, in the unit of the score."""
+    return "" if value.spread is None else _number(value.spread.stddev, is_percentage(value))
+
+
+def spread_range(value: MetricValue) -> str:
+    """The lowest and the highest score of the few-shot seeds, in the unit of the score."""
+    if value.spread is None:
+        return ""
+    is_share = is_percentage(value)
+    low, high = (_number(end, is_share) + ("%" if is_share else "") for end in (value.spread.low, value.spread.high))
+    return f"{low} to {high}"
 
 
 def is_percentage(value: MetricValue) -> bool:

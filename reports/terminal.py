@@ -79,20 +79,22 @@ def _table(rows: Sequence[ScoreRow], *, bars: bool, plain: bool) -> Table:
     for heading in ("v", "shots", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("metric", overflow="fold", min_width=8)
-    for heading in ("value", "95% interval", "chance"):
+    seeds = any(row.spread for row in rows)
+    for heading in ("value", "95% interval", *(["seeds"] if seeds else []), "chance"):
         table.add_column(heading, justify="right", no_wrap=True)
     if bars:
         table.add_column("", no_wrap=True, width=BAR_WIDTH)
     for row in rows:
-        table.add_row(*_cells(row, bars, plain), style="bold" if row.is_group else None)
+        table.add_row(*_cells(row, bars, plain, seeds), style="bold" if row.is_group else None)
     return table
 
 
-def _cells(row: ScoreRow, bars: bool, plain: bool) -> list[Text]:
+def _cells(row: ScoreRow, bars: bool, plain: bool, seeds: bool) -> list[Text]:
     from rich.text import Text
 
     metric = row.metric + (" ↓" if row.lower_is_better else "")
-    texts = ["  " * row.depth + row.name, row.version, row.shots, row.n, metric, row.value, row.interval, row.chance]
+    texts = ["  " * row.depth + row.name, row.version, row.shots, row.n, metric, row.value, row.interval]
+    texts += [*([row.spread] if seeds else []), row.chance]
     # Text, not str: a name with brackets must not be read as markup
     cells = [Text(_characters(text, plain)) for text in texts]
     return [*cells, Text(_characters(_bar(row), plain), style="cyan")] if bars else cells
@@ -115,7 +117,9 @@ def _characters(text: str, plain: bool) -> str:
     """The text in what the output's character set can hold: where that is not Unicode, in ASCII."""
     if not plain:
         return text
-    simple = text.replace("–", "-").replace("↓", "(less is better)").replace("│", "|").replace("█", "#")
+    simple = (
+        text.replace("–", "-").replace("↓", "(less is better)").replace("±", "+-").replace("│", "|").replace("█", "#")
+    )
     for partial in "▏▎▍▌▋▊▉":
         simple = simple.replace(partial, "#" if partial in "▌▋▊▉" else "")
     return simple.encode("ascii", "backslashreplace").decode()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan"}
+CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan", "chat", "thinking"}
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/engine": {"errors", "decoding"},
@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
     "evalkit/backends": CORE | {"engine", "models", "results"},
+    "evalkit/shots": CORE | {"data", "prompts"},
     "evalkit/runner": CORE
     | {
         "aggregate",
@@ -30,12 +31,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         "prompts",
         "registry",
         "results",
+        "shots",
         "stats",
         "summaries",
         "",
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
-    "reports": {"reports", "results", "run_plan", "task", ""},
+    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", ""},
+    "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 

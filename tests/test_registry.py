@@ -47,7 +47,7 @@ def quiz(name: str, **settings: object) -> Task:
 
 def test_names_are_unique_and_groups_are_complete() -> None:
     entries = registered()
-    assert len(entries) == 150 + 35
+    assert len(entries) == 186
     for name, entry in entries.items():
         assert entry.name == name
         assert entry.about, name
@@ -349,7 +349,7 @@ def test_a_broken_package_is_named_and_breaks_nothing(
     packages: list[mock.Mock], caplog: pytest.LogCaptureFixture
 ) -> None:
     packages += [point("broken", ImportError("no such module")), point("empty", 3), point("thief", [quiz("piqa")])]
-    assert len(registered()) == 150 + 35
+    assert len(registered()) == 186
     text = caplog.text
     assert "package broken" in text
     assert "no such module" in text

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from evalkit.errors import OutputError
-from evalkit.results import SampleRow, write_samples
+from evalkit.errors import OutputError, UsageError
+from evalkit.results import SampleRow, read_samples, samples_path, write_samples
 from evalkit.sample_log import ROWS_AT_A_TIME
 
 ROW = SampleRow(
@@ -65,3 +65,25 @@ def test_half_a_surrogate_pair_is_shown_as_an_escape(tmp_path: Path) -> None:
 def test_unwritable(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         write_samples(tmp_path, [ROW])
+
+
+def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
+    rows = [replace(ROW, index=i, kind=("score", "generate")[i % 2]) for i in range(ROWS_AT_A_TIME + 3)]
+    path = samples_path(tmp_path / "base.json")
+    assert path.name == "base.samples.parquet"
+    write_samples(path, rows)
+    assert list(read_samples(path)) == rows
+    assert list(read_samples(path, "generate")) == rows[1::2]
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    from pyarrow import table
+
+    with pytest.raises(UsageError, match="is missing"):
+        list(read_samples(tmp_path / "x.parquet"))
+    (tmp_path / "x.parquet").write_bytes(b"not parquet")
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(read_samples(tmp_path / "x.parquet"))
+    parquet.write_table(table({"task": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(UsageError, match="no column answer"):
+        list(read_samples(tmp_path / "x.parquet"))

@@ -1,4 +1,4 @@
-"""Tiny random causal language models and a tiny byte-level BPE tokenizer, saved as a Hugging Face directory.
+"""Tiny random language models and a tiny byte-level BPE tokenizer, saved as a Hugging Face directory.
 
 The weights are drawn wide enough that log-probabilities differ visibly from token to token, so that a wrong mask, a
 wrong position or a dropped prefix moves a score by far more than float32 noise.
@@ -111,15 +111,57 @@ _ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+_BART_SHAPE: dict[str, Any] = {
+    "vocab_size": EMBEDDINGS,
+    "d_model": 48,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 512,
+    "init_std": 0.2,
+    "eos_token_id": 1,
+}
+
+_ENCODER_DECODERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "t5": (
+        "t5",
+        {"vocab_size": EMBEDDINGS, "d_model": 48, "d_kv": 12, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        | {"n_positions": 512, "initializer_factor": 0.7, "feed_forward_proj": "gated-gelu"}
+        | {"eos_token_id": 1, "pad_token_id": 0, "decoder_start_token_id": 0},
+    ),
+    # the start is the end of a sentence and the first token forced, as in mBART-50; 410 stands for a language
+    "mbart": (
+        "mbart",
+        _BART_SHAPE | {"bos_token_id": 0, "pad_token_id": 2, "decoder_start_token_id": 1, "scale_embedding": True},
+    ),
+    "marian": (
+        "marian",
+        _BART_SHAPE | {"pad_token_id": 2, "decoder_start_token_id": 2, "scale_embedding": True},
+    ),
+}
+
+_GENERATION: dict[str, dict[str, Any]] = {
+    "mbart": {"forced_bos_token_id": 410, "forced_eos_token_id": None},
+    "marian": {"bad_words_ids": [[2]], "forced_eos_token_id": None},
+}
+
+ENCODER_DECODERS = tuple(_ENCODER_DECODERS)
+"""All encoder-decoder architectures that `tiny_model` builds; their tokenizers put `<eos>` last."""
 NAMES = tuple(_ARCHITECTURES)
-"""All architectures that `tiny_model` builds."""
+"""All causal architectures that `tiny_model` builds."""
 
 
-def tiny_tokenizer(add_bos: bool = False, *, chat_template: str | None = None) -> PreTrainedTokenizerBase:
+def tiny_tokenizer(
+    add_bos: bool = False, *, add_eos: bool = False, chat_template: str | None = None
+) -> PreTrainedTokenizerBase:
     """A byte-level BPE tokenizer of 400 tokens: `<bos>` is 0, `<eos>` is 1, every text can be encoded.
 
     Args:
         add_bos: Puts `<bos>` before every text (as Llama 3 and Gemma do) when special tokens are asked for.
+        add_eos: Puts `<eos>` after every text (as T5 does) when special tokens are asked for.
         chat_template: Jinja source of a chat template; none by default.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -139,6 +181,8 @@ def tiny_tokenizer(add_bos: bool = False, *, chat_template: str | None = None) -
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", 0)]
         )
+    if add_eos:
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", 1)])
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>")
     fast.chat_template = chat_template
     return fast
@@ -152,28 +196,31 @@ def tiny_model(
     A second call with the same arguments returns the folder of the first.
 
     Args:
-        name: One of `NAMES`.
+        name: One of `NAMES` or `ENCODER_DECODERS`.
         directory: Where folders of models are made (for example `tmp_path_factory.getbasetemp()`).
         add_bos: Whether the tokenizer puts `<bos>` first.
         chat_template: Jinja source of the tokenizer's chat template.
         **overrides: Fields of the model's configuration; `seed` (default 0) seeds the weights.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     key = json.dumps([add_bos, chat_template, overrides], sort_keys=True)
     folder = directory / f"tiny-{name}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
     if (folder / "tokenizer.json").is_file():
         return folder
     seed = overrides.pop("seed", 0)
-    model_type, fields = _ARCHITECTURES[name]
+    model_type, fields = (_ARCHITECTURES | _ENCODER_DECODERS)[name]
+    auto_class = AutoModelForSeq2SeqLM if name in _ENCODER_DECODERS else AutoModelForCausalLM
     config = AutoConfig.for_model(model_type, **(fields | overrides))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        model = auto_class.from_config(config, dtype=torch.float32)
         _spread_biases(model)
+    for field, value in _GENERATION.get(name, {}).items():
+        setattr(model.generation_config, field, value)
     model.save_pretrained(folder)
-    tiny_tokenizer(add_bos, chat_template=chat_template).save_pretrained(folder)
+    tiny_tokenizer(add_bos, add_eos=name in _ENCODER_DECODERS, chat_template=chat_template).save_pretrained(folder)
     return folder
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from benchmarks.speed.cases import Case
 from benchmarks.speed.measurement import Measurement
+from evalkit.chat import ChatFormat, Turns
 from evalkit.engine import sequences as token_sequences
 from evalkit.errors import UsageError
 from evalkit.requests import Request, Response, Roll, Score
@@ -75,7 +76,9 @@ class VllmBackend:
         """The engine's name."""
         return {"engine": "vllm"}
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
+    chat = ChatFormat()
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
         """No case has a chat template."""
         raise UsageError("this benchmark asks plain prompts", hint="leave --chat-template out")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.requests import Reply, Request
 
 if TYPE_CHECKING:
+    from evalkit.chat import ChatFormat, Turns
     from evalkit.results import ModelInfo
     from evalkit.run_plan import Cost
 
@@ -62,8 +63,18 @@ class Backend(Protocol):
         """Everything of the backend's own that can change an answer, as plain values; part of the journal's key."""
         ...
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """The model's chat template applied to messages, ending where the assistant's answer begins."""
+    @property
+    def chat(self) -> ChatFormat:
+        """Whether it takes chat turns, or nothing else, and how its model marks thoughts."""
+        ...
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
+        """The model's chat template applied to messages, ending where the assistant's answer begins.
+
+        Args:
+            messages: The turns; an assistant's turn at the end begins the answer.
+            variables: What else the template is given, as `enable_thinking`.
+        """
         ...
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
@@ -81,3 +92,9 @@ class Backend(Protocol):
     def counters(self) -> dict[str, int]:
         """Tokens asked for and tokens computed so far."""
         ...
+
+
+def price_of(backend: Backend) -> dict[str, Any]:
+    """What a backend that costs money adds to a result's `timing`, by its method `account`; empty for all others."""
+    account: Callable[[], dict[str, Any]] = getattr(backend, "account", dict)
+    return account()

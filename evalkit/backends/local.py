@@ -13,15 +13,18 @@ import torch
 from evalkit.backends.base import Answer, Prepared
 from evalkit.engine import memory
 from evalkit.engine import sequences as token_sequences
+from evalkit.engine.encoder_decoder import EncoderDecoderModel
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
-from evalkit.engine.tokenization import TextEncoder
-from evalkit.errors import NonFiniteError, OverLengthError
+from evalkit.engine.sequences import TokenArray
+from evalkit.engine.tokenization import TextEncoder, Tokens
+from evalkit.errors import ModelError, NonFiniteError, OverLengthError
 from evalkit.models.background import Background
 from evalkit.models.load import LoadedModel
 from evalkit.requests import Request, Response, Roll, Score
 from evalkit.run_plan import Cost
 
 if TYPE_CHECKING:
+    from evalkit.chat import ChatFormat, Turns
     from evalkit.models import OpenedModel
     from evalkit.results import ModelInfo
 
@@ -143,18 +146,23 @@ class LocalBackend:
             "self_check": asdict(self.engine.check),
         }
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
+    @property
+    def chat(self) -> ChatFormat:
+        """What the tokenizer knows of conversations."""
+        from evalkit.models.chat import chat_format
+
+        return chat_format(self._model.tokenizer)
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
         """The tokenizer's chat template applied to messages."""
         from evalkit.models.chat import render_chat
 
-        return render_chat(self._model.tokenizer, list(messages))
+        return render_chat(self._model.tokenizer, messages, **variables)
 
     def prepare(self, requests: Sequence[Request]) -> TokenizedRequests:
         """Tokenises all requests, each distinct part of their contexts once."""
         scores = [index for index, request in enumerate(requests) if isinstance(request, Score)]
-        pairs = [(r.context, r.continuation) for r in requests if isinstance(r, Score)]
-        shared = [r.shared for r in requests if isinstance(r, Score)]
-        encoded = dict(zip(scores, self.encoder.encode_pairs(pairs, shared), strict=True))
+        encoded = dict(zip(scores, self._encode([r for r in requests if isinstance(r, Score)]), strict=True))
         texts = [r.text for r in requests if isinstance(r, Roll)]
         rolled = iter(self.encoder.encode(texts, special_tokens=self.options.compat_lm_eval))
         sequences: list[token_sequences.Sequence] = []
@@ -162,22 +170,70 @@ class LocalBackend:
         lengths, tokens = [], []
         for index, request in enumerate(requests):
             if isinstance(request, Score):
-                context, continuation = encoded[index]
-                lengths.append(len(context) + len(continuation) - 1)
-                # an answer that does not fit by itself is settled by the caller; it has no sequence
-                fits = len(continuation) <= self.max_length
-                own = [token_sequences.continuation_sequence(context, continuation, self.max_length)] if fits else []
+                length, own = self._continuation(*encoded[index])
             else:
-                lengths.append(0)
-                own = list(
-                    token_sequences.rolling_sequences(
-                        next(rolled), self.encoder.prefix_token, self.max_length, self.options.stride
-                    )
-                )
+                length, own = 0, self._windows(next(rolled))
+            lengths.append(length)
             sequences.extend(own)
             owners.extend([index] * len(own))
-            tokens.append(sum(len(sequence.inputs) for sequence in own))
+            tokens.append(sum(sequence.tokens for sequence in own))
         return TokenizedRequests(requests, lengths, tokens, sequences, owners)
+
+    def _encode(self, scores: Sequence[Score]) -> list[Tokens]:
+        pairs = [(request.context, request.continuation) for request in scores]
+        if self._model.is_encoder_decoder:
+            return self.encoder.encode_apart(pairs, as_targets=not self.options.compat_lm_eval)
+        return self.encoder.encode_pairs(pairs, [request.shared for request in scores])
+
+    def _continuation(
+        self, context: TokenArray, continuation: TokenArray
+    ) -> tuple[int, list[token_sequences.Sequence]]:
+        """Inputs that a request needs at once, and its sequence; none where the answer does not fit by itself.
+
+        What does not fit is settled by the caller.
+        """
+        if self._model.is_encoder_decoder:
+            start = self._decoder_start(continuation)
+            needed = len(start) + len(continuation) - 1
+            length = max(len(context), needed)
+            if needed > self.max_length:
+                return length, []
+            return length, [token_sequences.encoder_decoder_sequence(context, continuation, start, self.max_length)]
+        length = len(context) + len(continuation) - 1
+        if len(continuation) > self.max_length:
+            return length, []
+        return length, [token_sequences.continuation_sequence(context, continuation, self.max_length)]
+
+    def _windows(self, tokens: TokenArray) -> list[token_sequences.Sequence]:
+        """The windows of a text.
+
+        Raises:
+            ModelError: The model is an encoder-decoder.
+        """
+        windows = token_sequences.rolling_sequences(
+            tokens, self.encoder.prefix_token, self.max_length, self.options.stride
+        )
+        if not self._model.is_encoder_decoder:
+            return list(windows)
+        if not self.options.compat_lm_eval:
+            raise ModelError(
+                "an encoder-decoder has no likelihood of a text alone: its decoder writes after what the encoder reads",
+                hint="use a causal model, or --compat-lm-eval for lm-eval's number, whose encoder reads one token",
+            )
+        return [
+            token_sequences.encoder_decoder_sequence(
+                window.inputs[: window.context_tokens],
+                window.targets,
+                self._decoder_start(window.targets),
+                self.max_length,
+            )
+            for window in windows
+        ]
+
+    def _decoder_start(self, targets: TokenArray) -> TokenArray:
+        split = self.engine.split
+        assert isinstance(split, EncoderDecoderModel)
+        return split.start_before_labels(targets) if self.options.compat_lm_eval else split.start
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
         """Answers requests batch by batch; a text is answered when its last window is."""
@@ -236,7 +292,7 @@ class LocalBackend:
             log_probability=self._total(values),
             greedy=all(parts[place][1] for place in places),
             token_log_probabilities=tuple(values.tolist()),
-            context_tokens=first.first_scored + 1,
+            context_tokens=first.context_tokens,
             truncated=first.truncated,
         )
 

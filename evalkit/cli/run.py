@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from evalkit.cli.evaluation_options import takes_evaluation_options
+from evalkit.errors import EvaluationError
 
 
 @takes_evaluation_options
@@ -31,11 +32,12 @@ def command(
     evalkit run --model ./checkpoint --tasks leaderboard --data-dir ./hub --offline
     evalkit run --model org/name --tasks mmlu:5shot,perplexity:book.txt --dtype bfloat16
 
-    A run that is cut off continues with the same command.
+    A run that is cut off continues with the same command. Where documents could not be answered, the exit code is 5;
+    the result is written all the same, and the same command asks them again.
     """
     from evalkit import api
     from evalkit.cli.progress import progress_display, standard_output
-    from evalkit.runner.evaluate import samples_path
+    from evalkit.results import samples_path
 
     path = output or api.default_output(options["model"], options["tasks"])
     with progress_display() as progress:
@@ -43,3 +45,10 @@ def command(
     from evalkit.reports.terminal import render
 
     render(result, standard_output(), [path, samples_path(path)], expand=expand)
+    errored = sum(task.outcomes.get("errored", 0) for task in result.tasks.values())
+    if errored:
+        raise EvaluationError(
+            f"{errored:,} of {sum(task.n for task in result.tasks.values()):,} documents could not be answered and have "
+            "no score",
+            hint="the result is written all the same; the same command asks them again",
+        )

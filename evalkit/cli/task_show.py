@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evalkit.chat import ChatFormat, Turns
 from evalkit.data import DataOptions
+from evalkit.decoding import Decoding
 from evalkit.errors import UsageError
-from evalkit.prompts import Prompt
 from evalkit.registry import Selection
-from evalkit.requests import Request, Roll, Score
+from evalkit.requests import Generate, Request, Roll, Score
 
 if TYPE_CHECKING:
     from evalkit.engine.tokenization import TextEncoder
     from evalkit.runner.items import Item
-    from evalkit.runner.rendering import Rendered
+    from evalkit.runner.rendering import Renderer
+    from evalkit.runner.settings import ChatTemplate
     from evalkit.runner.task_run import TaskRun
 
 ENDS = 12
@@ -32,14 +34,14 @@ class ShowOptions:
     Attributes:
         count: Number of documents.
         model: Whose tokenizer shows tokens; None shows none.
-        chat_template: Put prompts through the model's chat template.
+        chat_template: "auto", "on" or "off", as in a run.
         system: System instruction in front of every prompt.
         every_token: Show all tokens of a context instead of its ends.
     """
 
     count: int
     model: str | None
-    chat_template: bool
+    chat_template: ChatTemplate
     system: str | None
     every_token: bool
 
@@ -52,15 +54,16 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
         EvalkitError: The data or the tokenizer cannot be loaded.
     """
     from evalkit.runner.limit import Limit
+    from evalkit.runner.presentation import present
     from evalkit.runner.settings import RunSettings
     from evalkit.runner.task_run import NativeTaskRun
     from evalkit.task import Task
 
-    if options.chat_template and options.model is None:
-        raise UsageError("--chat-template needs a model whose template it is", hint="add --model MODEL")
-    # in a chat the system instruction goes into a turn of its own, in plain text in front
-    system = None if options.chat_template else options.system
-    settings = RunSettings(limit=Limit(count=options.count, first=True), system=system)
+    if options.chat_template == "on" and options.model is None:
+        raise UsageError("--chat-template on needs a model whose template it is", hint="add --model MODEL")
+    settings = RunSettings(
+        limit=Limit(count=options.count, first=True), system=options.system, chat_template=options.chat_template
+    )
     for group in selection.groups.values():
         typer.echo(f"group {group.name}: {', '.join(group.members)}\n")
     (key, task), *others = selection.tasks.items()
@@ -71,7 +74,10 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
     config = f" {info.config}" if info.config else ""
     typer.echo(f"task {key}, version {run.version}, {run.shots}-shot")
     typer.echo(f"data {info.id}{config}, split {info.split} (from: {info.source}, sha256 {info.sha256[:16]})")
-    printer = _Printer(options)
+    reader = _Reader(options.model)
+    presentation = present(run, reader, settings)
+    typer.echo(f"prompt {'chat' if presentation.render.chat else 'plain text'} ({presentation.why})")
+    printer = _Printer(reader, presentation.render, options.every_token)
     for item in run.items:
         printer.document(run, item)
     typer.echo(f"\n{_LEGEND}", err=True)
@@ -82,54 +88,91 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
 _LEGEND = "Text stands between │ and │, a line break is shown as ⏎, and * marks the right answer."
 
 
+class _Reader:
+    """One model's tokenizer, or none: what it makes of conversations and texts."""
+
+    def __init__(self, model: str | None) -> None:
+        self.tokenizer: Any = None
+        self.encoder: TextEncoder | None = None
+        self.chat = ChatFormat()
+        if model is not None:
+            from evalkit.engine.tokenization import TextEncoder
+            from evalkit.models import chat_format, load_tokenizer
+
+            self.tokenizer = load_tokenizer(model)
+            prefix = self.tokenizer.bos_token_id
+            self.encoder = TextEncoder(self.tokenizer, self.tokenizer.eos_token_id if prefix is None else prefix)
+            self.chat = chat_format(self.tokenizer)
+
+    def render_chat(self, messages: Turns, **variables: Any) -> str:
+        """The tokenizer's chat template applied to messages."""
+        from evalkit.models import render_chat
+
+        return render_chat(self.tokenizer, messages, **variables)
+
+
 class _Printer:
     """Prints documents with one model's tokenizer, or none."""
 
-    def __init__(self, options: ShowOptions) -> None:
-        self.options = options
-        self.tokenizer: Any = None
-        self.encoder: TextEncoder | None = None
-        if options.model is not None:
-            from evalkit.engine.tokenization import TextEncoder
-            from evalkit.models import load_tokenizer
-
-            self.tokenizer = load_tokenizer(options.model)
-            prefix = self.tokenizer.bos_token_id
-            self.encoder = TextEncoder(self.tokenizer, self.tokenizer.eos_token_id if prefix is None else prefix)
+    def __init__(self, reader: _Reader, render: Renderer, every_token: bool) -> None:
+        self.tokenizer = reader.tokenizer
+        self.encoder = reader.encoder
+        self.render = render
+        self.every_token = every_token
 
     def document(self, run: TaskRun, item: Item) -> None:
         """Prints one document's requests."""
-        requests = run.requests(item, self._render)
+        requests = run.requests(item, self.render)
         golds = _golds(item)
         typer.echo(f"\ndocument {item.index} (id {item.id})")
+        for request in requests:
+            if isinstance(request, Generate):
+                self._prompt(request, item)
+        if any(isinstance(request, Generate) for request in requests):
+            return
         numbered = list(enumerate(requests))
         for context, group in groupby(
             numbered, key=lambda pair: pair[1].context if isinstance(pair[1], Score) else None
         ):
             members = list(group)
             if context is None:
-                self._text(members[0][1])
+                for _, request in members:
+                    self._text(request)
                 continue
             self._context(context, members[0][1])
             for number, request in members:
                 self._continuation(number, request, number in golds)
-
-    def _render(self, prompt: Prompt) -> Rendered:
-        from evalkit.runner.rendering import Rendered, render_plain
-
-        if not self.options.chat_template:
-            return render_plain(prompt)
-        from evalkit.models import render_chat
-
-        # the template's own text parts question and answer, so no delimiter, as in lm-eval
-        return Rendered(render_chat(self.tokenizer, prompt.messages(self.options.system)), 0, "")
+        if references := getattr(getattr(item.content, "document", None), "references", ()):
+            typer.echo("  expected *\n" + "\n".join(map(visible, references)))
 
     def _text(self, request: Request) -> None:
+        if isinstance(request, Generate):
+            self._prompt(request)
+            return
         assert isinstance(request, Roll)
         typer.echo(f"  text, {len(request.text)} characters\n{visible(request.text)}")
         if self.encoder is not None:
             (tokens,) = self.encoder.encode([request.text], special_tokens=False)
             self._tokens([self.encoder.prefix_token, *tokens.tolist()])
+
+    def _prompt(self, request: Generate, item: Item) -> None:
+        """What the model continues, where it stops, and what its answer is compared with."""
+        typer.echo(f"  prompt, {len(request.prompt)} characters\n{visible(request.prompt)}")
+        if self.encoder is not None:
+            (tokens,) = self.encoder.encode([request.prompt], special_tokens=True)
+            self._tokens(tokens.tolist())
+        decoding = request.decoding
+        changed = [
+            f"{name} {value}"
+            for name, value in asdict(decoding).items()
+            if name not in ("stop", "max_new_tokens") and value != getattr(Decoding(), name)
+        ]
+        ways = ["greedy"] if decoding.is_greedy and decoding.beams == 1 else []
+        typer.echo(f"  then at most {decoding.max_new_tokens} tokens, {', '.join([*ways, *changed])}")
+        if decoding.stop:
+            typer.echo("  until\n" + "\n".join(map(visible, decoding.stop)))
+        for number, reference in enumerate(getattr(getattr(item.content, "document", None), "references", ())):
+            typer.echo(f"  reference {number}\n{visible(reference)}")
 
     def _context(self, context: str, request: Request) -> None:
         typer.echo(f"  context, {len(context)} characters\n{visible(context)}")
@@ -146,7 +189,7 @@ class _Printer:
 
     def _tokens(self, tokens: Sequence[int], context: bool = True) -> None:
         shown = [f"{token} {self._token_text(token)}" for token in tokens]
-        if context and not self.options.every_token and len(shown) > 2 * ENDS:
+        if context and not self.every_token and len(shown) > 2 * ENDS:
             shown = [*shown[:ENDS], f"... {len(tokens) - 2 * ENDS} more ...", *shown[-ENDS:]]
         start = f", {self._beginning(tokens)}" if context else ""
         typer.echo(f"    {len(tokens)} tokens{start}: {' | '.join(shown)}")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from evalkit.cli.evaluation_options import ChatTemplate
+
 app = typer.Typer(
     help="List tasks, show the exact prompts of one, or start one of your own. `evalkit tasks` alone lists them.",
     invoke_without_command=True,
@@ -20,6 +22,7 @@ class Kind(StrEnum):
     choice = "choice"
     cloze = "cloze"
     text = "text"
+    generate = "generate"
 
 
 class Format(StrEnum):
@@ -79,8 +82,8 @@ def show(
         ),
     ] = None,
     chat_template: Annotated[
-        bool, typer.Option("--chat-template", help="Put the prompts through the model's chat template.")
-    ] = False,
+        ChatTemplate, typer.Option(help="Put the prompts through the model's chat template, as `evalkit run` does.")
+    ] = ChatTemplate.auto,
     system: Annotated[
         str | None, typer.Option(metavar="TEXT", help="System instruction in front.", show_default=False)
     ] = None,
@@ -102,7 +105,7 @@ def show(
     from evalkit.data import DataOptions
     from evalkit.registry import select
 
-    options = ShowOptions(count, model, chat_template, system, every_token)
+    options = ShowOptions(count, model, chat_template.value, system, every_token)
     show_tasks(select(name, shots), DataOptions.resolve(data_dir, offline or None), options)
 
 
@@ -110,7 +113,10 @@ def show(
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the task; the files are called so too.")],
     kind: Annotated[
-        Kind, typer.Option(help="choice: pick an answer. cloze: predict the end exactly. text: perplexity.")
+        Kind,
+        typer.Option(
+            help="choice: pick an answer. cloze: predict the end exactly. text: perplexity. generate: answer freely."
+        ),
     ] = Kind.choice,
     form: Annotated[
         Format, typer.Option("--format", help="Written in YAML, or in Python for full control.")

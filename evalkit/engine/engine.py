@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 
 from evalkit.engine import memory, plan
+from evalkit.engine.encoder_decoder import EncoderDecoderModel, choose_encoder_decoder_path, split_model
 from evalkit.engine.forecast import Forecast, forecast
-from evalkit.engine.forward import SplitModel
 from evalkit.engine.paths import Launched, PaddedPath, Part, Path
 from evalkit.engine.plan import Batch
 from evalkit.engine.self_check import SelfCheck, choose_path
@@ -49,8 +49,8 @@ class Engine:
     """Scores token sequences with one model on one device.
 
     Args:
-        model: A transformers causal language model.
-        max_length: Inputs the model takes at once.
+        model: A transformers causal language model, or an encoder-decoder.
+        max_length: Inputs the model takes at once; of an encoder-decoder its encoder, and its decoder.
         token_budget: Tokens a batch may hold; None chooses one of `memory.BUDGETS` for the device.
         share_prefixes: False computes every sequence whole (for comparison).
         upcast: See `SplitModel.log_probabilities`.
@@ -69,14 +69,19 @@ class Engine:
         upcast: bool = True,
         deterministic: bool = False,
     ) -> None:
-        self.split = SplitModel(model)
+        self.split = split_model(model)
         self.deterministic = deterministic
         self.path: Path
         self.check: SelfCheck
         try:
-            self.path, self.check = choose_path(
-                self.split, max_length, allow_packed=share_prefixes, upcast=upcast, deterministic=deterministic
-            )
+            if isinstance(self.split, EncoderDecoderModel):
+                self.path, self.check = choose_encoder_decoder_path(
+                    self.split, max_length, upcast=upcast, deterministic=deterministic
+                )
+            else:
+                self.path, self.check = choose_path(
+                    self.split, max_length, allow_packed=share_prefixes, upcast=upcast, deterministic=deterministic
+                )
         except RuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
@@ -216,7 +221,7 @@ class Engine:
             sequence = sequences[part.sequence]
             if not self._is_finite(sequence):
                 lengths = range(1, len(sequence.targets) + 1)
-                good = bisect_left(lengths, True, key=lambda kept: not self._is_finite(_cut(sequence, kept)))
+                good = bisect_left(lengths, True, key=lambda kept: not self._is_finite(sequence.cut(kept)))
                 raise NonFiniteSequenceError(part.sequence, good)
         if suspects:
             raise NonFiniteSequenceError(suspects[0].sequence, suspects[0].offset)
@@ -267,11 +272,6 @@ def _spread(count: int) -> Iterator[int]:
                 seen.add(place)
                 yield place
         parts *= 2
-
-
-def _cut(sequence: Sequence, targets: int) -> Sequence:
-    """The sequence with its first so many targets only."""
-    return Sequence(sequence.inputs[: sequence.first_scored + targets], sequence.targets[:targets])
 
 
 class NonFiniteSequenceError(NonFiniteError):

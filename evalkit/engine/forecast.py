@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evalkit.engine import memory
 from evalkit.engine.attention import EXACT_KEYS
 from evalkit.engine.paths import EXACT_QUERIES
-from evalkit.engine.plan import Batch, PackedBatch, Piece
+from evalkit.engine.plan import Batch, EncoderDecoderBatch, PackedBatch, Piece
 
 if TYPE_CHECKING:
     from evalkit.engine.forward import SplitModel
@@ -45,7 +45,7 @@ def forecast(split: SplitModel, sequences: Sequences[Sequence], batches: Sequenc
     footprint = memory.Footprint.of(split)
     worst = max((_bytes(footprint, sequences, batch, fixed_size) for batch in batches), default=0)
     return Forecast(
-        tokens_asked=sum(len(sequence.inputs) for sequence in sequences),
+        tokens_asked=sum(sequence.tokens for sequence in sequences),
         tokens_computed=sum(_tokens(sequences, batch) for batch in batches),
         batches=len(batches),
         peak_bytes=memory.used_memory(split.core.device) + worst,
@@ -55,6 +55,10 @@ def forecast(split: SplitModel, sequences: Sequences[Sequence], batches: Sequenc
 def _tokens(sequences: Sequences[Sequence], batch: Batch) -> int:
     if isinstance(batch, PackedBatch):
         return batch.tokens
+    if isinstance(batch, EncoderDecoderBatch):
+        rows = [row for one in batch.passes for row in one.rows]
+        encoded = sum(sequences[index].context_tokens for index in batch.encoded)
+        return encoded + sum(len(sequences[row[-1]].inputs) for row in rows)
     return sum(len(sequences[row[-1]].inputs) for row in batch.rows)
 
 
@@ -73,6 +77,12 @@ def _bytes(footprint: memory.Footprint, sequences: Sequences[Sequence], batch: B
         masks = sum(_mask(piece, fixed_size) for piece in batch.pieces) * footprint.element
         # a path to be kept is there twice for a moment
         carried = (batch.carried + 2 * batch.keeps) * footprint.carried
+    elif isinstance(batch, EncoderDecoderBatch):
+        widest = max(sequences[index].context_tokens for index in batch.encoded)
+        rows = [len(one.rows) * max(len(sequences[row[-1]].inputs) for row in one.rows) for one in batch.passes]
+        attended = [size + len(one.rows) * widest for size, one in zip(rows, batch.passes, strict=True)]
+        positions, masks = max(len(batch.encoded) * widest, *attended), 0
+        carried = len(batch.encoded) * widest * footprint.state
     else:
         positions = len(batch.rows) * max(len(sequences[row[-1]].inputs) for row in batch.rows)
         masks = carried = 0

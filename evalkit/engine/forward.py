@@ -14,7 +14,7 @@ import torch
 from evalkit.engine.transfer import to_device
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 # Logits held at once, in bytes of float32: bounds memory whatever the vocabulary and the number of scored positions.
 LOGITS_BYTES = 256 * 2**20
@@ -59,11 +59,17 @@ class SplitModel:
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
         self.core = _inside_adapter(model)
-        prefix = getattr(self.core, "base_model_prefix", "")
-        self.trunk_name = prefix if isinstance(getattr(self.core, prefix or "?", None), torch.nn.Module) else None
+        self.owner, self.trunk_name = self._find_trunk()
         self.vocabulary = int(self.core.get_output_embeddings().weight.shape[0]) if self._has_head() else 0
         self.split = self.trunk_name is not None and self._splits()
-        self.position_limit = _position_limit(self.core.config.get_text_config())
+        self.config: PretrainedConfig = self.core.config.get_text_config()
+        self.position_limit = _position_limit(self.config)
+
+    def _find_trunk(self) -> tuple[torch.nn.Module, str | None]:
+        """The module that holds the trunk, and the trunk's name in it; no name where there is none to be found."""
+        prefix = getattr(self.core, "base_model_prefix", "")
+        found = isinstance(getattr(self.core, prefix or "?", None), torch.nn.Module)
+        return self.core, prefix if found else None
 
     def _has_head(self) -> bool:
         head = self.core.get_output_embeddings()
@@ -89,12 +95,12 @@ class SplitModel:
     @contextmanager
     def _given(self, hidden: torch.Tensor) -> Iterator[None]:
         name = self.trunk_name or ""
-        trunk = self.core._modules[name]
-        self.core._modules[name] = _Given(hidden)
+        trunk = self.owner._modules[name]
+        self.owner._modules[name] = _Given(hidden)
         try:
             yield
         finally:
-            self.core._modules[name] = trunk
+            self.owner._modules[name] = trunk
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
         with self._given(hidden):
@@ -114,6 +120,19 @@ class SplitModel:
             return self._trunk(**inputs)
         logits: torch.Tensor = self.core(**inputs, use_cache=False).logits
         return logits
+
+    def logits(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Logits of some positions.
+
+        Args:
+            states: [positions, size], what `states` gave.
+            rows: int64 [chosen], which positions.
+
+        Returns:
+            float32 [chosen, vocabulary].
+        """
+        chosen = states.index_select(0, rows)
+        return (self._head(chosen[None])[0] if self.split else chosen).float()
 
     def log_probabilities(
         self, states: torch.Tensor, pairs: ScoredPairs, *, upcast: bool = True, block: int | None = None

@@ -18,7 +18,7 @@ from evalkit.engine import attention, plan
 from evalkit.engine.forward import ScoredPairs, SplitModel
 from evalkit.engine.packing import pack_row
 from evalkit.engine.plan import Batch, Order, PackedBatch, PaddedBatch
-from evalkit.engine.sequences import Sequence
+from evalkit.engine.sequences import Sequence, TokenArray
 from evalkit.engine.transfer import to_device
 
 # With fixed sizes: queries in one attention call, and rows that go through the head at once.
@@ -177,24 +177,43 @@ class PaddedPath:
         """Scores one batch with one forward pass."""
         if not isinstance(batch, PaddedBatch):
             raise TypeError("the padded path computes padded batches")
-        longest = [sequences[row[-1]].inputs for row in batch.rows]
-        width = max(len(inputs) for inputs in longest)
-        tokens = np.zeros((len(longest), width), dtype=np.int64)
-        for row, inputs in enumerate(longest):
-            tokens[row, : len(inputs)] = inputs
-        scored_at = np.concatenate(
-            [
-                row * width + np.arange(sequences[index].first_scored, len(sequences[index].inputs))
-                for row, indices in enumerate(batch.rows)
-                for index in indices
-            ]
-        )
-        rows, pair_rows = np.unique(scored_at, return_inverse=True)
-        targets = np.concatenate([sequences[index].targets for index in batch.indices]).astype(np.int64)
+        tokens, _ = padded([sequences[row[-1]].inputs for row in batch.rows])
         with torch.inference_mode():
             states = self.split.states(input_ids=to_device(tokens, self.device))
             values = self.split.log_probabilities(
-                states.flatten(0, 1), ScoredPairs.of(rows, pair_rows.astype(np.int64), targets), upcast=self.upcast
+                states.flatten(0, 1), row_pairs(sequences, batch.rows, tokens.shape[1]), upcast=self.upcast
             )
         counts = np.array([len(sequences[index].targets) for index in batch.indices], dtype=np.int64)
-        return Launched(batch.indices, [0] * len(counts), counts, values, sum(len(inputs) for inputs in longest))
+        return Launched(
+            batch.indices, [0] * len(counts), counts, values, sum(len(sequences[row[-1]].inputs) for row in batch.rows)
+        )
+
+
+def padded(rows: Sequences[TokenArray], *, left: bool = False) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Tokens side by side: int64 [rows, longest] tokens, 0 where a row has none, and a mask that is 1 where it has some.
+
+    Args:
+        rows: The rows.
+        left: Put the padding on the left.
+    """
+    width = max(len(row) for row in rows)
+    tokens, mask = np.zeros((2, len(rows), width), dtype=np.int64)
+    for place, row in enumerate(rows):
+        chosen = slice(width - len(row), width) if left else slice(0, len(row))
+        tokens[place, chosen] = row
+        mask[place, chosen] = 1
+    return tokens, mask
+
+
+def row_pairs(sequences: Sequences[Sequence], rows: Sequences[Sequences[int]], width: int) -> ScoredPairs:
+    """Which positions of rows padded on the right to `width`, laid end to end, predict the targets of their sequences."""
+    scored_at = np.concatenate(
+        [
+            place * width + np.arange(sequences[index].first_scored, len(sequences[index].inputs))
+            for place, indices in enumerate(rows)
+            for index in indices
+        ]
+    )
+    positions, pair_rows = np.unique(scored_at, return_inverse=True)
+    targets = np.concatenate([sequences[index].targets for indices in rows for index in indices]).astype(np.int64)
+    return ScoredPairs.of(positions, pair_rows.astype(np.int64), targets)

@@ -9,16 +9,18 @@ memory is bounded by the longest prompt. The plan is a pure function of the sequ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Sequences
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.engine.sequences import Sequence, TokenArray
+from evalkit.engine.sequences import EncoderDecoderSequence, Sequence, TokenArray
+
+T = TypeVar("T")
 
 # A trunk is worth its own pass when it saves this share of a batch, and when it is longer than a few tokens that
 # everything shares anyway (a BOS, "Question:").
@@ -98,7 +100,39 @@ class PaddedBatch:
         return tuple(index for row in self.rows for index in row)
 
 
-Batch = PackedBatch | PaddedBatch
+class DecoderPass(NamedTuple):
+    """Rows that go through the decoder together.
+
+    Attributes:
+        rows: As `PaddedBatch.rows`, of decoder inputs.
+        encoded: For each row the place of its encoder input in the batch.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    encoded: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncoderDecoderBatch:
+    """Encoder inputs that are encoded together, and all that the decoder computes after them.
+
+    Attributes:
+        encoded: A sequence with each of the encoder inputs, which are all different.
+        passes: What the decoder computes at once.
+    """
+
+    encoded: tuple[int, ...]
+    passes: tuple[DecoderPass, ...]
+    carried = 0
+    keeps = 0
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """The sequences it scores, pass after pass."""
+        return tuple(index for one in self.passes for row in one.rows for index in row)
+
+
+Batch = PackedBatch | PaddedBatch | EncoderDecoderBatch
 
 
 class BatchSizes(NamedTuple):
@@ -128,17 +162,21 @@ class BatchSizes(NamedTuple):
 
 def depth_first(sequences: Sequences[Sequence], indices: Sequences[int] | None = None) -> Order:
     """Sorts sequences (all, or those at `indices`) by input tokens; one comes before those it is a prefix of."""
-    chosen = range(len(sequences)) if indices is None else indices
+    return order_of([sequence.inputs for sequence in sequences], indices)
+
+
+def order_of(inputs: Sequences[TokenArray], indices: Sequences[int] | None = None) -> Order:
+    """As `depth_first`, of bare token arrays."""
+    chosen = range(len(inputs)) if indices is None else indices
     # Big-endian bytes compare as the token ids do, in C; sequences that share an array share its key.
     keys: dict[int, bytes] = {}
     for index in chosen:
-        inputs = sequences[index].inputs
-        if id(inputs) not in keys:
-            keys[id(inputs)] = inputs.astype(">u4").tobytes()
-    ordered = sorted(chosen, key=lambda index: keys[id(sequences[index].inputs)])
+        if id(inputs[index]) not in keys:
+            keys[id(inputs[index])] = inputs[index].astype(">u4").tobytes()
+    ordered = sorted(chosen, key=lambda index: keys[id(inputs[index])])
     shared = np.zeros(len(ordered), dtype=np.int64)
     for place in range(1, len(ordered)):
-        shared[place] = common_prefix(sequences[ordered[place - 1]].inputs, sequences[ordered[place]].inputs)
+        shared[place] = common_prefix(inputs[ordered[place - 1]], inputs[ordered[place]])
     return Order(np.array(ordered, dtype=np.int64), shared)
 
 
@@ -284,6 +322,12 @@ def pad(order: Order, lengths: Sequences[int], budget: int) -> list[PaddedBatch]
 
     Sequences that are prefixes of another are served by its row.
     """
+    rows = sorted(_rows(order, lengths), key=lambda row: -lengths[row[-1]])
+    return [PaddedBatch(tuple(batch)) for batch in _cut(rows, lambda row: lengths[row[-1]], budget)]
+
+
+def _rows(order: Order, lengths: Sequences[int]) -> list[tuple[int, ...]]:
+    """Chains of sequences, each the beginning of the next."""
     rows: list[list[int]] = []
     for place, index in enumerate(order.indices):
         previous = rows[-1][-1] if rows else None
@@ -291,14 +335,52 @@ def pad(order: Order, lengths: Sequences[int], budget: int) -> list[PaddedBatch]
             rows[-1].append(int(index))
         else:
             rows.append([int(index)])
-    rows.sort(key=lambda row: -lengths[row[-1]])
-    batches: list[list[list[int]]] = []
-    for row in rows:
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0][-1]] <= budget:
-            batches[-1].append(row)
+    return [tuple(row) for row in rows]
+
+
+def _cut(items: Sequences[T], width: Callable[[T], int], budget: int) -> list[list[T]]:
+    """Runs of items, the widest first, so that items x width stays within the budget (or an item is alone)."""
+    runs: list[list[T]] = []
+    for item in items:
+        if runs and (len(runs[-1]) + 1) * width(runs[-1][0]) <= budget:
+            runs[-1].append(item)
         else:
-            batches.append([row])
-    return [PaddedBatch(tuple(tuple(row) for row in batch)) for batch in batches]
+            runs.append([item])
+    return runs
+
+
+def pair(
+    sequences: Sequences[EncoderDecoderSequence], indices: Sequences[int], budget: int
+) -> list[EncoderDecoderBatch]:
+    """Batches of encoder inputs of like length, each distinct one encoded once for all decoder inputs after it.
+
+    Encoder inputs x the longest stay within the budget, and so do, in each pass of the decoder, its rows x the positions
+    that a row attends to (or an input, or a row, is alone).
+    """
+    groups: dict[bytes, list[int]] = {}
+    for index in indices:
+        groups.setdefault(sequences[index].encoder_inputs.tobytes(), []).append(index)
+    ordered = sorted(groups.values(), key=lambda group: -len(sequences[group[0]].encoder_inputs))
+    lengths = [len(sequence.inputs) for sequence in sequences]
+    batches = _cut(ordered, lambda group: len(sequences[group[0]].encoder_inputs), budget)
+    return [
+        EncoderDecoderBatch(tuple(group[0] for group in batch), tuple(_passes(sequences, lengths, batch, budget)))
+        for batch in batches
+    ]
+
+
+def _passes(
+    sequences: Sequences[EncoderDecoderSequence],
+    lengths: Sequences[int],
+    groups: Sequences[Sequences[int]],
+    budget: int,
+) -> Iterator[DecoderPass]:
+    """What the decoder computes after a batch's encoder inputs, each of which has a group of sequences."""
+    widest = max(len(sequences[group[0]].encoder_inputs) for group in groups)
+    rows = [(row, place) for place, group in enumerate(groups) for row in _rows(depth_first(sequences, group), lengths)]
+    rows.sort(key=lambda row: -lengths[row[0][-1]])
+    for run in _cut(rows, lambda row: widest + lengths[row[0][-1]], budget):
+        yield DecoderPass(tuple(row for row, _ in run), tuple(place for _, place in run))
 
 
 def alone(order: Order) -> list[PaddedBatch]:

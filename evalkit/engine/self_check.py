@@ -34,7 +34,7 @@ class SelfCheck:
     """What the check measured.
 
     Attributes:
-        path: The path chosen: `packed` or `padded`.
+        path: The path chosen: `packed`, `padded` or `encoder-decoder`.
         packed_difference: Largest |difference| of a log-probability (nats) from the plain forward pass; None when the
             model could not be run so.
         padded_difference: The same for the padded path; None where the packed path made it needless.
@@ -66,14 +66,13 @@ def choose_path(
         ModelError: No path does; the message shows the differences.
     """
     fixed = memory.fixed_size(split) if deterministic else None
-    sequences, prefix = _probe(split, max_length, fixed)
-    expected = _plain(split, sequences)
+    sequences, prefix = probe_sequences(split, max_length, fixed)
+    expected = plain_log_probabilities(split, sequences)
     half = split.core.dtype != torch.float32
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = TOLERANCE_FLOAT32
-    if half:
-        noise = _largest_difference(_plain(split, sequences, copies=3), expected)
-        tolerance = min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
+    tolerance = accepted(
+        largest_difference(plain_log_probabilities(split, sequences, copies=3), expected) if half else None
+    )
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -101,6 +100,15 @@ def choose_path(
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
+def accepted(noise: float | None) -> float:
+    """The largest difference accepted (nats a token).
+
+    Args:
+        noise: Of a model in half precision: how far its log-probabilities move with the number of rows; None for float32.
+    """
+    return TOLERANCE_FLOAT32 if noise is None else min(max(TOLERANCE_HALF, 4 * noise), LARGEST_TOLERANCE_HALF)
+
+
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
     """Whether every sequence has, to the bit, the same scores alone as together with the others."""
     together = _values(path, sequences, plan.depth_first(sequences), 0)
@@ -120,7 +128,7 @@ def _reraise_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def _probe(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
+def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None) -> tuple[list[Sequence], int]:
     """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size."""
     config = split.core.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
@@ -141,7 +149,7 @@ def _probe(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[
     return sequences, prefix
 
 
-def _plain(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
+def plain_log_probabilities(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
     """Log-probabilities from one whole forward pass for each sequence, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.
@@ -170,11 +178,11 @@ def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray
     differences = []
     for budget in budgets:
         values = _values(path, sequences, order, budget)
-        differences.append(_largest_difference([values[index] for index in range(len(sequences))], expected))
+        differences.append(largest_difference([values[index] for index in range(len(sequences))], expected))
     return None if None in differences else max(one for one in differences if one is not None)
 
 
-def _largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
+def largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
     """Largest absolute difference (nats); None where a value is not finite."""
     differences = np.abs(np.concatenate(values) - np.concatenate(expected))
     return float(differences.max()) if np.isfinite(differences).all() else None

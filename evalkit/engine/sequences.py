@@ -7,7 +7,8 @@ sequence, a `Roll` request one for each window of the model's context length.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,64 @@ class Sequence:
     def first_scored(self) -> int:
         """Position of the first input whose prediction is scored."""
         return len(self.inputs) - len(self.targets)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model sees."""
+        return len(self.inputs)
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens before the first target."""
+        return self.first_scored + 1
+
+    def cut(self, targets: int) -> Self:
+        """The sequence with its first so many targets only."""
+        return replace(self, inputs=self.inputs[: self.first_scored + targets], targets=self.targets[:targets])
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class EncoderDecoderSequence(Sequence):
+    """A sequence for an encoder-decoder: `inputs` and `targets` are the decoder's, after a text of the encoder's own.
+
+    Attributes:
+        encoder_inputs: int32 [tokens], what the encoder reads.
+    """
+
+    encoder_inputs: TokenArray
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the model sees: the encoder's and the decoder's."""
+        return len(self.encoder_inputs) + len(self.inputs)
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that the encoder sees."""
+        return len(self.encoder_inputs)
+
+
+def encoder_decoder_sequence(
+    context: TokenArray, continuation: TokenArray, start: TokenArray, max_length: int
+) -> EncoderDecoderSequence:
+    """The sequence that scores `continuation` after an encoder input of `context`, cut on the left to `max_length`.
+
+    Args:
+        context: int32, the encoder's input.
+        continuation: int32, the tokens to be predicted.
+        start: int32 [1 or more], what the decoder begins with.
+        max_length: Inputs the encoder takes, and inputs the decoder takes.
+    """
+    inputs = np.concatenate([start, continuation[:-1]]).astype(np.int32)
+    if len(inputs) > max_length:
+        raise OverLengthError(
+            f"an answer of {len(continuation)} tokens is longer than the model's decoder takes, {max_length}",
+            hint="leave the document out with --over-length skip, or use a model with a longer context",
+        )
+    excess = max(0, len(context) - max_length)
+    return EncoderDecoderSequence(
+        inputs=inputs, targets=continuation, truncated=excess, encoder_inputs=context[excess:] if excess else context
+    )
 
 
 def continuation_sequence(context: TokenArray, continuation: TokenArray, max_length: int) -> Sequence:

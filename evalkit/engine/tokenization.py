@@ -60,14 +60,47 @@ class TextEncoder:
             encoded.update(zip(indices, arrays, strict=True))
         return [encoded[index] for index in range(len(texts))]
 
-    def _encode_batch(self, texts: Sequence[str], add_special_tokens: bool) -> Iterable[TokenArray]:
+    def encode_apart(self, pairs: Sequence[tuple[str, str]], *, as_targets: bool = True) -> list[Tokens]:
+        """Token ids of (context, continuation) pairs for an encoder-decoder, each side encoded by itself.
+
+        The context has the special tokens that the tokenizer adds by default (the end of sequence of T5, the language of
+        mBART), the continuation has none. Trailing whitespace of the context moves to the continuation, and the prefix
+        token stands for an empty context, as in `encode_pairs`.
+
+        Args:
+            pairs: Contexts and continuations.
+            as_targets: Encode continuations as the tokenizer encodes texts to be written, which matters where it has
+                another vocabulary for them (Marian); lm-eval encodes them as texts to be read.
+
+        Raises:
+            DataError: A continuation has no tokens.
+        """
+        joined = [_move_spaces(context, continuation) for context, continuation in pairs]
+        contexts = list({context for context, _ in joined if context})
+        heads = dict(zip(contexts, self.encode(contexts, special_tokens=True), strict=True))
+        texts = list({rest for _, rest in joined})
+        rests = dict(zip(texts, self._encode_batch(texts, False, as_targets), strict=True))
+        encoded = [
+            (heads[context], rests[rest]) if context else self._after_prefix(rests[rest]) for context, rest in joined
+        ]
+        for (_head, tail), (_context, continuation) in zip(encoded, pairs, strict=True):
+            if not len(tail):
+                raise DataError(
+                    f"the continuation {continuation!r} has no tokens", hint="give every answer a text of its own"
+                )
+        return encoded
+
+    def _encode_batch(
+        self, texts: Sequence[str], add_special_tokens: bool, as_targets: bool = False
+    ) -> Iterable[TokenArray]:
         for start in range(0, len(texts), BATCH):
             batch = list(texts[start : start + BATCH])
             if self._backend is not None:
                 for encoding in self._backend.encode_batch_fast(batch, add_special_tokens=add_special_tokens):
                     yield np.array(encoding.ids, dtype=np.int32)
             else:
-                for ids in self.tokenizer(batch, add_special_tokens=add_special_tokens)["input_ids"]:
+                side = "text_target" if as_targets else "text"
+                for ids in self.tokenizer(**{side: batch}, add_special_tokens=add_special_tokens)["input_ids"]:
                     yield np.array(ids, dtype=np.int32)
 
     def _encode_distinct(self, texts: Iterable[str], *, special_tokens: bool) -> dict[str, TokenArray]:

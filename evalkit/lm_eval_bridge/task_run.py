@@ -18,13 +18,13 @@ from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
 from evalkit.lm_eval_bridge.library import Leaf
 from evalkit.lm_eval_bridge.scores import RESAMPLES, score, split_values
 from evalkit.models.quiet import forward_logs
-from evalkit.prompts import SHOTS_SEED, Prompt
+from evalkit.prompts import Prompt
 from evalkit.requests import Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
-from evalkit.runner.items import Item, Labels
+from evalkit.runner.items import Item, Labels, unique_ids
+from evalkit.runner.presentation import ChatDefault
 from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings
-from evalkit.runner.task_run import unique_ids
 
 _GUESSED = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info"})
 
@@ -69,6 +69,12 @@ class LmEvalTaskRun:
             self._instances = self._build_instances(render)
         return tuple(_request(instance, self.key) for instance in self._instances[item.index])
 
+    def chat_default(self) -> ChatDefault:
+        """Plain text, as lm-eval asks without `--apply_chat_template`."""
+        if self.task.OUTPUT_TYPE == "loglikelihood_rolling":
+            return ChatDefault(False, "whole texts are scored as they are", fixed=True)
+        return ChatDefault(False, "plain text is lm-eval's default")
+
     def can_drop_shots(self) -> bool:
         """No: the prompts are lm-eval's."""
         return False
@@ -94,8 +100,8 @@ class LmEvalTaskRun:
         return Labels(target, (choices[chosen["picked"]],) * len(responses))
 
     def described(self) -> dict[str, Any]:
-        """Nothing that is not said elsewhere."""
-        return {}
+        """How examples were drawn."""
+        return {"shots_sampler": "lm-eval", "shots_seed": self.settings.shots_seed} if self.shots else {}
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric that lm-eval gave a document, over the documents that have it (as there).
@@ -129,13 +135,7 @@ class LmEvalTaskRun:
 
         Few-shot examples are drawn in sequence from one generator, so the documents before a wanted one are built too.
         """
-        chat = self.settings.uses_chat_template
-        if chat and self.task.config.gen_prefix:
-            raise UsageError(
-                f"the task {self.key} begins the model's answer itself, which a chat template does not allow here",
-                hint="Leave out `--chat-template`.",
-            )
-        self.task.set_fewshot_seed(seed=SHOTS_SEED)
+        self.task.set_fewshot_seed(seed=self.settings.shots_seed)
         random.seed(0)
         with _at_work():
             self.task.build_all_requests(
@@ -143,9 +143,9 @@ class LmEvalTaskRun:
                 rank=0,
                 world_size=1,
                 system_instruction=self.settings.system,
-                apply_chat_template=chat,
-                fewshot_as_multiturn=chat,
-                chat_template=_chat(render) if chat else None,
+                apply_chat_template=render.chat,
+                fewshot_as_multiturn=render.multiturn,
+                chat_template=_chat(render) if render.chat else None,
             )
         built: dict[int, list[Any]] = {}
         for instance in self.task.instances:
@@ -259,7 +259,7 @@ class _Conversation(Prompt):
         super().__init__("", (), "", "", "")
         object.__setattr__(self, "turns", turns)
 
-    def messages(self, system: str | None = None) -> list[dict[str, str]]:
+    def messages(self, system: str | None = None, *, multiturn: bool = True) -> list[dict[str, str]]:
         """The turns."""
         turns: list[dict[str, str]] = self.turns  # type: ignore[attr-defined]
         return turns
@@ -267,7 +267,8 @@ class _Conversation(Prompt):
 
 def _chat(render: Renderer) -> Callable[..., str]:
     def apply(turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        assert add_generation_prompt
+        # a turn of the assistant's at the end (gen_prefix) is left open by the renderer, as asked for here
+        assert add_generation_prompt == (turns[-1]["role"] != "assistant")
         return render(_Conversation(turns)).context
 
     return apply

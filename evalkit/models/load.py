@@ -1,4 +1,4 @@
-"""Loads a causal language model with its tokenizer, whole and checked, and says what exactly was loaded."""
+"""Loads a language model with its tokenizer, whole and checked, and says what exactly was loaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.models.adapter import apply_adapter, require_peft
-from evalkit.models.causality import check_causal
+from evalkit.models.causality import check_causal, is_encoder_decoder
 from evalkit.models.checkpoint import adapter_files, refuse_remote_code, weight_files
 from evalkit.models.gguf_reading import check_gguf, shared_gguf_reader
 from evalkit.models.hashing import WeightsHash, combine, tokenizer_sha256
@@ -36,10 +36,11 @@ class LoadedModel:
         model: In evaluation mode, on `device`, without gradients.
         tokenizer: Its tokenizer.
         info: Its identity, for the result file.
-        max_length: Context length in tokens.
+        max_length: Context length in tokens; of an encoder-decoder that of its encoder and that of its decoder.
         prefix_token: Id of the token before a text without context.
         device: Where it computes.
         dtype: Type of its weights.
+        is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
     """
 
     model: PreTrainedModel
@@ -49,6 +50,7 @@ class LoadedModel:
     prefix_token: int
     device: torch.device
     dtype: torch.dtype
+    is_encoder_decoder: bool = False
 
     def load(self) -> LoadedModel:
         """Itself: as `OpenedModel.load`, with nothing left to do."""
@@ -74,12 +76,13 @@ class OpenedModel:
 
     Attributes:
         tokenizer: Its tokenizer.
-        max_length: Context length in tokens.
+        max_length: Context length in tokens; of an encoder-decoder that of its encoder and that of its decoder.
         prefix_token: Id of the token before a text without context.
         device: Where it will compute.
+        is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
 
     Raises:
-        ModelError: It is missing, incomplete, refused, or its configuration is not a causal language model's.
+        ModelError: It is missing, incomplete, refused, or its configuration is not a language model's.
         UsageError: An option has no meaning on this machine.
     """
 
@@ -100,12 +103,13 @@ class OpenedModel:
             self._config = load_config(self._source.directory, base.spec, options, self._source.gguf_file)
         self.max_length = context_length(self._config, self.tokenizer, options)
         self.prefix_token = prefix_token(self.tokenizer)
+        self.is_encoder_decoder = is_encoder_decoder(self._config)
 
     def load(self) -> LoadedModel:
         """Loads the weights.
 
         Raises:
-            ModelError: They are incomplete, corrupt, or not those of a causal language model.
+            ModelError: They are incomplete, corrupt, or not those of a language model.
         """
         location, source = self._location, self._source
         base = location.base or location
@@ -131,7 +135,16 @@ class OpenedModel:
             adapter=adapter,
             extra=_extra(model, location),
         )
-        return LoadedModel(model, self.tokenizer, info, self.max_length, self.prefix_token, self.device, model.dtype)
+        return LoadedModel(
+            model,
+            self.tokenizer,
+            info,
+            self.max_length,
+            self.prefix_token,
+            self.device,
+            model.dtype,
+            self.is_encoder_decoder,
+        )
 
 
 def open_model(spec: str, options: ModelOptions | None = None) -> OpenedModel:
@@ -142,7 +155,7 @@ def open_model(spec: str, options: ModelOptions | None = None) -> OpenedModel:
         options: How.
 
     Raises:
-        ModelError: It is missing, incomplete, refused, or its configuration is not a causal language model's.
+        ModelError: It is missing, incomplete, refused, or its configuration is not a language model's.
         UsageError: An option has no meaning on this machine.
     """
     return OpenedModel(resolve(spec), options or ModelOptions())
@@ -152,7 +165,7 @@ def load_model(spec: str, options: ModelOptions | None = None) -> LoadedModel:
     """Loads the model that `spec` means, weights and all; see `open_model`.
 
     Raises:
-        ModelError: It is missing, incomplete, corrupt, refused, or not a causal language model.
+        ModelError: It is missing, incomplete, corrupt, refused, or not a language model.
         UsageError: An option has no meaning on this machine.
     """
     return open_model(spec, options).load()

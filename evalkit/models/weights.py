@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ModelError
-from evalkit.models.causality import refuse_other_heads
+from evalkit.models.causality import HINT, is_encoder_decoder, refuse_other_heads
 from evalkit.models.gguf_reading import shared_gguf_reader
 from evalkit.models.options import ModelOptions
 from evalkit.models.quiet import logger, quiet_libraries
@@ -49,7 +49,7 @@ def load_weights(
     device: torch.device,
     gguf_file: str | None,
 ) -> PreTrainedModel:
-    """Loads a causal language model onto a device.
+    """Loads a causal or an encoder-decoder language model onto a device, whichever its configuration says it is.
 
     Args:
         directory: Where its files are.
@@ -64,7 +64,7 @@ def load_weights(
         The model in evaluation mode, no parameter of it asking for gradients.
 
     Raises:
-        ModelError: It cannot be loaded, is no causal language model, or weights are missing or of another shape.
+        ModelError: It cannot be loaded, is no language model, or weights are missing or of another shape.
     """
     arguments = _arguments(options, gguf_file) | {"config": config, "dtype": dtype}
     with _LOADING, quiet_libraries(), shared_gguf_reader() if gguf_file else nullcontext():
@@ -87,7 +87,7 @@ def load_config(directory: Path, name: str, options: ModelOptions, gguf_file: st
         gguf_file: Name of the GGUF file in `directory`; None for a config.json.
 
     Raises:
-        ModelError: It cannot be loaded, or says that the model is not a causal language model.
+        ModelError: It cannot be loaded, or says that the model is not a language model.
     """
     from transformers import AutoConfig
 
@@ -109,13 +109,14 @@ def _load_model(
     directory: Path, name: str, arguments: dict[str, Any], options: ModelOptions, device: torch.device
 ) -> tuple[Any, dict[str, Any]]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    auto_class = AutoModelForSeq2SeqLM if is_encoder_decoder(arguments["config"]) else AutoModelForCausalLM
     if device.type != "cpu":
         arguments = arguments | {"device_map": {"": device}}
     try:
         # shapes that differ are let through here, because only then transformers says which
-        model, report = AutoModelForCausalLM.from_pretrained(
+        model, report = auto_class.from_pretrained(
             directory,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
@@ -131,8 +132,8 @@ def _cannot_load(name: str, error: BaseException) -> ModelError:
     text = first_line(error)
     if "Unrecognized configuration class" in text:
         return ModelError(
-            f"the model '{name}' is not a causal language model",
-            hint="evalkit evaluates causal (decoder-only) language models; give one of those.",
+            f"the model '{name}' is not a language model that writes text after text",
+            hint=HINT,
         )
     if "trust_remote_code" in str(error):
         return ModelError(

@@ -125,7 +125,7 @@ class _Tracker:
 def sample_of(one: Asked, answers: Mapping[int, Reply]) -> Sample:
     """What the answers say about one document, with what was done to its prompt; worked out once."""
     if one.sample is None:
-        one.sample = _sample(one, [answers[one.first + place] for place in range(len(one.requests))])
+        one.sample = _sample(one, one.replies(answers))
     return one.sample
 
 

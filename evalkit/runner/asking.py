@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from evalkit.backends.base import Backend, Prepared
 from evalkit.errors import OverLengthError
-from evalkit.prompts import Prompt
-from evalkit.requests import Request
+from evalkit.requests import Generate, Reply, Request
 from evalkit.results import Sample
 from evalkit.runner.items import Item
+from evalkit.runner.presentation import Presentation
 from evalkit.runner.progress import Progress
-from evalkit.runner.rendering import Rendered, Renderer, render_plain
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
+from evalkit.thinking import Tags, answer
 
 
 @dataclass(slots=True, eq=False)
@@ -29,20 +29,55 @@ class Asked:
     dropped_shots: int = 0
     sample: Sample | None = None
 
+    def replies(self, answers: Mapping[int, Reply]) -> list[Reply]:
+        """The document's replies as they are scored: generated texts without the model's thoughts."""
+        return [answer(request, answers[self.first + place]) for place, request in enumerate(self.requests)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A run that has only to be computed.
+
+    Attributes:
+        runs: The tasks with their data.
+        presentations: How each is put to the model, by its key.
+        backend: What answers.
+        asked: The documents and what is asked about each.
+        prepared: All requests in the backend's form.
+        skipped: For each task how many documents were left out as too long.
+    """
+
+    runs: Sequence[TaskRun]
+    presentations: Mapping[str, Presentation]
+    backend: Backend
+    asked: list[Asked]
+    prepared: Prepared
+    skipped: Counter[str]
+
 
 def ask(
-    runs: Sequence[TaskRun], backend: Backend, settings: RunSettings, progress: Progress
-) -> tuple[list[Asked], Prepared, Counter[str]]:
+    runs: Sequence[TaskRun],
+    presentations: Mapping[str, Presentation],
+    backend: Backend,
+    settings: RunSettings,
+    progress: Progress,
+) -> Ready:
     """Builds and tokenises all requests and settles those that are too long.
 
+    Args:
+        runs: The tasks.
+        presentations: How each is put to the model, by its key.
+        backend: What answers.
+        settings: What is done with prompts that are too long.
+        progress: Told what happens.
+
     Returns:
-        The documents asked about, their requests tokenised, and for each task how many documents were left out.
+        The run, ready to be computed.
 
     Raises:
         OverLengthError: A prompt is longer than the model's context, and the policy does not settle it.
     """
-    render = _renderer(backend, settings)
-    asked = [Asked(run, item, 0, run.requests(item, render)) for run in runs for item in run.items]
+    asked = [Asked(run, item, 0, _requests(run, item, presentations[run.key])) for run in runs for item in run.items]
     prepared = _prepare(asked, backend)
     skipped: Counter[str] = Counter()
     limit = backend.max_length
@@ -64,23 +99,23 @@ def ask(
                 ):
                     raise _too_long(one, _longest(one, prepared), limit, settings)
                 one.dropped_shots += 1
-                one.requests = one.run.requests(one.item, render, one.dropped_shots)
+                one.requests = _requests(one.run, one.item, presentations[one.run.key], one.dropped_shots)
         prepared = _prepare(asked, backend)
     if dropped := sum(one.dropped_shots > 0 for one in asked):
         progress.note(f"{dropped} documents were too long and are asked with fewer examples")
-    return asked, prepared, skipped
+    return Ready(runs, presentations, backend, asked, prepared, skipped)
 
 
-def _renderer(backend: Backend, settings: RunSettings) -> Renderer:
-    if not settings.uses_chat_template:
-        return render_plain
+def _requests(run: TaskRun, item: Item, presentation: Presentation, dropped_shots: int = 0) -> tuple[Request, ...]:
+    requests = run.requests(item, presentation.render, dropped_shots)
+    tags = presentation.thinking
+    return requests if tags is None else tuple(_thinking(request, tags) for request in requests)
 
-    def render_chat(prompt: Prompt) -> Rendered:
-        # no delimiter: the template ends where the answer begins (lm-eval's rule)
-        messages = prompt.messages()
-        return Rendered(backend.render_chat(messages), 0, "", tuple(messages))
 
-    return render_chat
+def _thinking(request: Request, tags: Tags) -> Request:
+    if not isinstance(request, Generate) or request.decoding.thinking is not None:
+        return request
+    return replace(request, decoding=replace(request.decoding, thinking=tags))
 
 
 def _prepare(asked: Sequence[Asked], backend: Backend) -> Prepared:

@@ -10,26 +10,24 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.aggregate import aggregate
-from evalkit.backends.base import Backend
+from evalkit.backends.base import Backend, price_of
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
 from evalkit.results import Run, SampleRow, TaskResult
 from evalkit.runner.answering import sample_of
-from evalkit.runner.asking import Asked
+from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.environment import environment
 from evalkit.runner.items import Labels
+from evalkit.runner.presentation import Presentation
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
 
 
 def assemble(
     selection: Selection,
-    runs: Sequence[TaskRun],
-    asked: Sequence[Asked],
-    skipped: Mapping[str, int],
+    ready: Ready,
     answers: Mapping[int, Reply],
-    backend: Backend,
     settings: RunSettings,
     seconds: Mapping[str, float],
 ) -> Run:
@@ -37,21 +35,22 @@ def assemble(
 
     Args:
         selection: Tasks and groups, in the order asked.
-        runs: The tasks.
-        asked: Every document's requests.
-        skipped: Task -> documents left out because they were too long.
+        ready: The tasks, what was asked about each document, and what answered.
         answers: Request -> reply.
-        backend: What answered.
         settings: What else decided the scores.
         seconds: Time spent in each stage so far.
 
     Raises:
         OverLengthError: A task has no document left.
     """
-    documents: dict[str, list[Asked]] = {run.key: [] for run in runs}
-    for one in asked:
+    documents: dict[str, list[Asked]] = {run.key: [] for run in ready.runs}
+    for one in ready.asked:
         documents[one.run.key].append(one)
-    tasks = {run.key: _task_result(run, documents[run.key], skipped.get(run.key, 0), answers) for run in runs}
+    tasks = {
+        run.key: _task_result(run, ready.presentations[run.key], documents[run.key], ready.skipped[run.key], answers)
+        for run in ready.runs
+    }
+    backend = ready.backend
     return Run(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
@@ -64,7 +63,9 @@ def assemble(
     )
 
 
-def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Mapping[int, Reply]) -> TaskResult:
+def _task_result(
+    run: TaskRun, presentation: Presentation, asked: Sequence[Asked], skipped: int, answers: Mapping[int, Reply]
+) -> TaskResult:
     if not asked:
         raise OverLengthError(
             f"no document of {run.key} is left: all are longer than the model's context",
@@ -72,6 +73,7 @@ def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Ma
         )
     samples = tuple(sample_of(one, answers) for one in asked)
     outcomes = Counter(sample.outcome for sample in samples)
+    generates = any(isinstance(request, Generate) for one in asked for request in one.requests)
     if skipped:
         outcomes["skipped"] = skipped
     return TaskResult(
@@ -83,7 +85,7 @@ def _task_result(run: TaskRun, asked: Sequence[Asked], skipped: int, answers: Ma
         metrics=dict(run.estimates(samples)),
         outcomes=dict(sorted(outcomes.items())),
         samples=samples,
-        settings=run.described(),
+        settings={**run.described(), **presentation.described(shots=run.shots, generates=generates)},
     )
 
 
@@ -102,6 +104,7 @@ def _timing(seconds: Mapping[str, float], backend: Backend, requests: int) -> di
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "requests": requests,
         **counters,
+        **price_of(backend),
         "tokens_per_second": round(counters["tokens_computed"] / scoring, 1) if scoring else None,
     }
 
@@ -118,7 +121,7 @@ def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Reply]) -> Iterato
     for one in asked:
         replies = [answers[one.first + place] for place in range(len(one.requests))]
         failed = any(isinstance(reply, Failure) for reply in replies)
-        labels = Labels("", ()) if failed else one.run.labels(one.item, replies)
+        labels = Labels("", ()) if failed else one.run.labels(one.item, one.replies(answers))
         for place, (request, reply) in enumerate(zip(one.requests, replies, strict=True)):
             for completion, said in enumerate(_said(request, reply)):
                 answers_place = completion if isinstance(request, Generate) else place

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from evalkit.backends.base import Backend, Prepared
+from evalkit.backends.base import Backend
 from evalkit.code_execution import protections
 from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
-from evalkit.results import Run, check_writable, write_samples
+from evalkit.results import Run, check_writable, samples_path, write_samples
 from evalkit.runner.answering import answer_all, open_journal
-from evalkit.runner.asking import Asked, ask
+from evalkit.runner.asking import Ready, ask
 from evalkit.runner.assemble import assemble, sample_rows
+from evalkit.runner.presentation import present_all
 from evalkit.runner.progress import Progress, Silent
 from evalkit.runner.settings import RunSettings
-from evalkit.runner.task_run import NativeTaskRun, TaskRun
+from evalkit.runner.several_seeds import task_runs
 from evalkit.task import Task
 
 
@@ -39,25 +37,6 @@ class Stopwatch:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A run that has only to be computed.
-
-    Attributes:
-        runs: The tasks with their data.
-        backend: What answers.
-        asked: The documents and what is asked about each.
-        prepared: All requests in the backend's form.
-        skipped: For each task how many documents were left out as too long.
-    """
-
-    runs: Sequence[TaskRun]
-    backend: Backend
-    asked: list[Asked]
-    prepared: Prepared
-    skipped: Counter[str]
 
 
 def prepare(
@@ -86,17 +65,17 @@ def prepare(
     """
     progress.stage("reading data")
     with watch.stage("data"):
-        runs = [_task_run(key, task, data, settings) for key, task in selection.tasks.items()]
+        runs = task_runs(selection.tasks, data, settings)
     progress.stage("loading the model")
     with watch.stage("model"):
         backend = load_backend()
     progress.stage("tokenising prompts")
     with watch.stage("tokens"):
-        asked, prepared, skipped = ask(runs, backend, settings, progress)
+        ready = ask(runs, present_all(runs, backend, settings), backend, settings, progress)
     progress.stage("loading the weights")
     with watch.stage("model"):
         backend.settings()  # waits for what is loaded while prompts are built and tokenised
-    return Ready(runs, backend, asked, prepared, skipped)
+    return ready
 
 
 def evaluate(
@@ -138,7 +117,7 @@ def evaluate(
             with watch.stage("scoring"):
                 answers = answer_all(asked, ready.prepared, backend, journal, progress)
             with watch.stage("scores"):
-                run = assemble(selection, ready.runs, asked, ready.skipped, answers, backend, settings, watch.seconds)
+                run = assemble(selection, ready, answers, settings, watch.seconds)
             if output is not None:
                 write_samples(samples_path(output), sample_rows(asked, answers))
                 run.save(output)
@@ -147,18 +126,6 @@ def evaluate(
         return run
     finally:
         progress.finish()
-
-
-def _task_run(key: str, task: Any, data: DataOptions, settings: RunSettings) -> TaskRun:
-    if isinstance(task, Task):
-        return NativeTaskRun(key, task, data, settings)
-    bound: TaskRun = task.bind(key, data, settings)
-    return bound
-
-
-def samples_path(output: Path) -> Path:
-    """`base.samples.parquet` beside `base.json`."""
-    return output.with_name(output.stem + ".samples.parquet")
 
 
 def _check_output(output: Path) -> None:

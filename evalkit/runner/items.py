@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,3 +29,13 @@ class Labels(NamedTuple):
 
     target: str
     answers: tuple[str | None, ...]
+
+
+def unique_ids(ids: Sequence[str]) -> list[str]:
+    """Marks copies of the same document, so that every document of a task has an id of its own."""
+    seen: dict[str, int] = {}
+    unique = []
+    for identity in ids:
+        seen[identity] = seen.get(identity, 0) + 1
+        unique.append(identity if seen[identity] == 1 else f"{identity}#{seen[identity]}")
+    return unique

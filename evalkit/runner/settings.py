@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from evalkit.prompts import SHOTS_SEED
 from evalkit.runner.limit import Limit
 
 OverLength = Literal["error", "drop-shots", "truncate", "skip"]
 ChatTemplate = Literal["auto", "on", "off"]
+ShotsSampler = Literal["lm-eval", "fixed", "random", "nearest", "balanced"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +21,17 @@ class RunSettings:
     Attributes:
         limit: Which documents of each task.
         seed: Seed of the sample of documents.
-        chat_template: `on` puts every prompt through the model's chat template; `auto` leaves log-likelihood tasks
-            plain, as the benchmarks were published.
+        chat_template: `on` puts every prompt through the model's chat template, `off` none; `auto` decides by the task
+            (`evalkit.runner.presentation`).
         system: System instruction put before each task's description.
+        system_as_user: In a chat, instructions stand in the first user turn, for templates without a system role.
+        fewshot_as_multiturn: In a chat, few-shot examples are turns of their own; else they stand in the question's.
+        enable_thinking: Given to the chat template under this name; None leaves it out.
+        thinking: `auto` takes thoughts out of generated texts where the model is known to mark them, `off` does not,
+            `OPEN,CLOSE` names the tags.
+        shots_sampler: How few-shot examples are drawn: a name of `evalkit.shots.samplers.SAMPLERS`.
+        shots_seed: Seed of that, the first one where there are several.
+        shots_seeds: Number of seeds that tasks with drawn examples are evaluated with.
         over_length: What to do with a prompt longer than the model's context.
         decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
         allow_code_execution: Tasks that run what the model writes may do so, in a sandbox (`evalkit.code_execution`).
@@ -31,22 +41,38 @@ class RunSettings:
     seed: int = 0
     chat_template: ChatTemplate = "auto"
     system: str | None = None
+    system_as_user: bool = False
+    fewshot_as_multiturn: bool = True
+    enable_thinking: bool | None = None
+    thinking: str = "auto"
+    shots_sampler: ShotsSampler = "lm-eval"
+    shots_seed: int = SHOTS_SEED
+    shots_seeds: int = 1
     over_length: OverLength = "error"
     decoding: Mapping[str, Any] = field(default_factory=dict)
     allow_code_execution: bool = False
 
-    @property
-    def uses_chat_template(self) -> bool:
-        """Whether prompts go through the model's chat template: all tasks so far score log-likelihoods."""
-        return self.chat_template == "on"
-
     def described(self) -> dict[str, Any]:
-        """The settings as the result file has them."""
+        """The settings as the result file has them; of the rarer ones those that are not the default."""
+        rare = {name: getattr(self, name) for name, default in RARE_DEFAULTS.items() if getattr(self, name) != default}
         return {
             "limit": None if self.limit == Limit() else str(self.limit),
             "seed": self.seed,
-            "chat_template": "on" if self.uses_chat_template else "off",
+            "chat_template": self.chat_template,
             "system": self.system,
             "over_length": self.over_length,
+            **rare,
             **({"decoding": dict(self.decoding)} if self.decoding else {}),
         }
+
+
+RARE_DEFAULTS: Mapping[str, Any] = {
+    "system_as_user": False,
+    "fewshot_as_multiturn": True,
+    "enable_thinking": None,
+    "thinking": "auto",
+    "shots_sampler": "lm-eval",
+    "shots_seed": SHOTS_SEED,
+    "shots_seeds": 1,
+}
+"""Settings that a result names only where they were changed."""

@@ -10,17 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from evalkit.data import DataOptions, DatasetInfo, Rows, document_id, load_rows
-from evalkit.documents import Candidate, Document, Text
-from evalkit.errors import DataError, EvalkitError
-from evalkit.prompts import Prompt, build_prompt, draw_shots
+from evalkit.data import DataOptions, DatasetInfo
+from evalkit.documents import Candidate, Document, OpenQuestion, Text
+from evalkit.prompts import Prompt, build_prompt
 from evalkit.requests import Reply, Request
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels
+from evalkit.runner.items import unique_ids as unique_ids
 from evalkit.runner.kinds import kind_of
+from evalkit.runner.presentation import ChatDefault
 from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings
-from evalkit.task import Row, Task
+from evalkit.runner.task_data import TaskData
+from evalkit.shots import depends_on_seed
+from evalkit.task import Task
 
 
 class TaskRun(Protocol):
@@ -34,6 +37,10 @@ class TaskRun(Protocol):
     @property
     def items(self) -> Sequence[Item]:
         """The documents to evaluate, in the dataset's order."""
+        ...
+
+    def chat_default(self) -> ChatDefault:
+        """What `--chat-template auto` means for the task, where the model has a chat template."""
         ...
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
@@ -73,81 +80,58 @@ class NativeTaskRun:
         key: Its name in the result.
         task: The task.
         options: Where data may come from.
-        settings: Which documents, and the system instruction.
+        settings: Which documents, how examples are drawn, and the system instruction.
+        data: Its data, where that is loaded already; `options` is then not used.
 
     Raises:
         DataError: The data is missing, empty or breaks the task's schema.
     """
 
-    def __init__(self, key: str, task: Task, options: DataOptions, settings: RunSettings) -> None:
+    def __init__(
+        self, key: str, task: Task, options: DataOptions, settings: RunSettings, data: TaskData | None = None
+    ) -> None:
         self.key = key
         self.task = task
-        self.system = settings.system
+        self.settings = settings
         self.version = task.version
         self.shots = task.shots
-        rows = load_rows(task.data, task.data.split, task.columns, options)
-        self.dataset = rows.info
-        kept = [index for index, row in enumerate(rows) if task.keep is None or task.keep(row)]
-        if not kept:
-            raise DataError(
-                f"task {key} has no document: none of the {len(rows)} rows of {_where(rows.info)} is kept by its filter",
-                hint="look at the task's `keep`",
-            )
-        documents = [rows[index] for index in kept]
-        ids = unique_ids([document_id(row) for row in documents])
-        wanted = settings.limit.choose(ids, settings.seed)
-        examples = self._examples(documents, wanted, rows, options)
-        self.items = tuple(
-            Item(
-                id=ids[place],
-                index=kept[place],
-                cluster=task.cluster(documents[place]) if task.cluster else None,
-                content=_Content(_document(task, documents[place], rows.info, kept[place]), shots),
-            )
-            for place, shots in zip(wanted, examples, strict=True)
-        )
+        self.data = data or TaskData(key, task, options, settings)
+        self.dataset = self.data.evaluated.info
+        examples = self.data.examples(settings.shots_sampler, settings.shots_seed)
+        self.items = tuple(self._item(place, shots) for place, shots in zip(self.data.wanted, examples, strict=True))
         decoding = task.decoding.changed(settings.decoding)
-        self.kind = kind_of(task, self.items[0].content.document, decoding)
+        self.kind = kind_of(task, self.items[0].content.document, decoding, options)
 
-    def _examples(
-        self, documents: Sequence[Row], wanted: Sequence[int], rows: Rows, options: DataOptions
-    ) -> list[tuple[Candidate, ...]]:
-        task = self.task
-        if task.shots == 0:
-            return [()] * len(wanted)
-        if not task.has_shots:
-            raise DataError(
-                f"task {self.key} has no split to draw {task.shots} few-shot examples from",
-                hint="run it with 0 shots, or name a shots split in the task",
-            )
-        pool = self._pool(rows, options)
-        kept = [index for index, row in enumerate(pool) if task.keep is None or task.keep(row)]
-        drawn = draw_shots(task, documents, [pool[index] for index in kept], wanted)
-        solved: dict[int, Candidate] = {}
-        for place in dict.fromkeys(place for places in drawn for place in places):
-            document = _document(task, pool[kept[place]], pool.info, kept[place])
-            if isinstance(document, Text):
-                raise DataError(
-                    f"task {self.key} scores whole texts, which have no few-shot examples", hint="use 0 shots"
-                )
-            solved[place] = document.example()
-        return [tuple(solved[place] for place in places) for places in drawn]
+    def _item(self, place: int, shots: tuple[Candidate, ...]) -> Item:
+        row = self.data.evaluated.rows[place]
+        return Item(
+            id=self.data.ids[place],
+            index=self.data.evaluated.indices[place],
+            cluster=self.task.cluster(row) if self.task.cluster else None,
+            content=_Content(self.data.document(place), shots),
+        )
 
-    def _pool(self, rows: Rows, options: DataOptions) -> Rows:
-        """The rows that examples are drawn from."""
-        task = self.task
-        if task.shots_data is not None:
-            return load_rows(task.shots_data, task.shots_data.split, {}, options)
-        if task.data.shots_split is None or task.data.shots_split == task.data.split:
-            return rows
-        return load_rows(task.data, task.data.shots_split, task.columns, options)
+    def chat_default(self) -> ChatDefault:
+        """See `evalkit.runner.presentation`."""
+        document = self.items[0].content.document
+        if isinstance(document, Text):
+            return ChatDefault(False, "whole texts are scored as they are", fixed=True)
+        if self.task.chat is not None:
+            return ChatDefault(self.task.chat, "so the task asks for it")
+        if not isinstance(document, OpenQuestion):
+            return ChatDefault(False, "log-likelihoods are scored in plain text, as published")
+        if self.task.lm_eval is not None:
+            return ChatDefault(False, "plain text is lm-eval's default for this task")
+        if self.shots:
+            return ChatDefault(False, "its few-shot examples are written as plain text")
+        return ChatDefault(True, "an open question, and the model has a chat template")
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What the kind of task asks about the document."""
         document, shots = item.content
 
         def prompt(question: str) -> Prompt:
-            return build_prompt(self.task, shots[dropped_shots:], question, self.system)
+            return build_prompt(self.task, shots[dropped_shots:], question, self.settings.system)
 
         return self.kind.requests(document, prompt, render)
 
@@ -168,35 +152,11 @@ class NativeTaskRun:
         return self.kind.estimates(samples, intervals=intervals)
 
     def described(self) -> dict[str, Any]:
-        """What the kind of task has to say."""
-        return self.kind.described()
-
-
-def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:
-    # a task's function is a user's code: whatever it raises on a row is a fact about that row
-    try:
-        return task.document(row)
-    except EvalkitError:  # says by itself what is wrong: a library that the task needs is not installed
-        raise
-    except Exception as error:
-        raise DataError(
-            f"task {task.name} cannot read row {index} of {_where(info)}: {type(error).__name__}: {error}",
-            hint="the row may be damaged, or the task's `document` function may not fit this dataset",
-        ) from error
-
-
-def _where(info: DatasetInfo) -> str:
-    return f"{info.id}{' ' + info.config if info.config else ''}, split {info.split}"
-
-
-def unique_ids(ids: Sequence[str]) -> list[str]:
-    """Marks copies of the same document, so that every document of a task has an id of its own."""
-    seen: dict[str, int] = {}
-    unique = []
-    for identity in ids:
-        seen[identity] = seen.get(identity, 0) + 1
-        unique.append(identity if seen[identity] == 1 else f"{identity}#{seen[identity]}")
-    return unique
+        """How examples were drawn, and what the kind of task has to say."""
+        shots: dict[str, Any] = {"shots_sampler": self.settings.shots_sampler} if self.shots else {}
+        if depends_on_seed(self.settings.shots_sampler, self.task):
+            shots["shots_seed"] = self.settings.shots_seed
+        return {**shots, **self.kind.described([item.content.document for item in self.items])}
 
 
 def with_fields(sample: Sample, **fields: Any) -> Sample:

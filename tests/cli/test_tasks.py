@@ -123,7 +123,7 @@ def test_a_doubled_bos_is_shouted(tmp_path: Path) -> None:
 
 def test_a_chat_template_needs_a_model(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="needs a model"):
-        run("show", str(quiz(tmp_path)), "--chat-template")
+        run("show", str(quiz(tmp_path)), "--chat-template", "on")
 
 
 def test_show_of_an_unknown_task() -> None:
@@ -131,7 +131,7 @@ def test_show_of_an_unknown_task() -> None:
         run("show", "nosuch")
 
 
-@pytest.mark.parametrize("kind", ["choice", "cloze", "text"])
+@pytest.mark.parametrize("kind", ["choice", "cloze", "text", "generate"])
 @pytest.mark.parametrize("form", ["yaml", "py"])
 def test_a_new_task_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: str) -> None:
     monkeypatch.chdir(tmp_path)

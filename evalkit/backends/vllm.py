@@ -1,0 +1,395 @@
+"""vLLM in this process as a backend: `vllm:MODEL`, with engine options as `vllm:MODEL?tensor_parallel_size=2`.
+
+Texts become token ids by the rules of the built-in engine, so that both answer the same question. One-token answers to
+the same prompt are one request for the next token's log-probabilities, which may use vLLM's prefix cache; longer ones
+need `prompt_logprobs`, for which vLLM does not read that cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.sequences import RequestEncoder
+from evalkit.backends.stop_texts import cut_at_stop
+from evalkit.engine.sequences import Sequence as TokenSequence
+from evalkit.engine.sequences import TokenArray
+from evalkit.errors import ModelError, OverLengthError, UsageError
+from evalkit.models.checkpoint import refuse_remote_code, weight_files
+from evalkit.models.hashing import WeightsHash, tokenizer_sha256
+from evalkit.models.hub import snapshot
+from evalkit.models.load import context_length
+from evalkit.models.location import ModelLocation, resolve
+from evalkit.models.options import ModelOptions, pick_device, pick_dtype
+from evalkit.models.tokenizer import prefix_token, tokenizer_in
+from evalkit.models.weights import load_config
+from evalkit.requests import Completion, Finish, Generate, Generation, Reply, Request, Response, Score
+from evalkit.results import ModelInfo
+
+if TYPE_CHECKING:
+    from vllm import LLM, RequestOutput, SamplingParams
+
+Item = TypeVar("Item")
+
+_PREFIX = "vllm:"
+_OWNED = frozenset({"model", "tokenizer", "dtype", "max_model_len", "trust_remote_code", "revision", "load_format"})
+"""Engine options that evalkit's own options decide."""
+_CHUNK = 1024
+"""Prompts handed over at a time: what an interruption loses at most, and enough to keep vLLM's batches full."""
+
+
+def open_vllm(spec: str, options: ModelOptions, stride: int | None = None) -> VllmBackend:
+    """Finds the model that `vllm:MODEL` or `vllm:MODEL?option=value&...` means; its weights are loaded when first needed.
+
+    Args:
+        spec: What the user typed. MODEL is a directory or a hub id; options are those of `vllm.LLM`.
+        options: How to load the model.
+        stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
+
+    Raises:
+        ModelError: vLLM is not installed, or the model is not one that it can load from here.
+        UsageError: An engine option cannot be read, or is evalkit's own.
+    """
+    model, _, query = spec.removeprefix(_PREFIX).partition("?")
+    engine_options = _engine_options(query)
+    if find_spec("vllm") is None:
+        raise ModelError(
+            f"'{spec}' needs the package vllm",
+            hint="install it into an environment of its own, as vLLM's documentation says, and evalkit beside it",
+        )
+    location = resolve(model)
+    if location.kind not in ("hub", "directory"):
+        raise ModelError(
+            f"vLLM is given a hub id or a directory of safetensors, and '{model}' is neither",
+            hint="save the model with `save_pretrained`, or leave out `vllm:` to use the built-in engine",
+        )
+    return VllmBackend(spec, location, options, engine_options, stride)
+
+
+def _engine_options(query: str) -> dict[str, Any]:
+    import yaml
+
+    options: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        name, equals, value = part.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(
+                f"the engine option {part!r} is not of the form name=value",
+                hint="write vllm:MODEL?tensor_parallel_size=2&gpu_memory_utilization=0.8",
+            )
+        if name in _OWNED:
+            raise UsageError(
+                f"the engine option {name} is evalkit's own",
+                hint="use --dtype, --max-length or --trust-remote-code, and write the model before the question mark",
+            )
+        options[name] = yaml.safe_load(value)
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class VllmPrepared:
+    """Requests in token ids.
+
+    Attributes:
+        requests: What was asked.
+        lengths: Tokens that each needs at once.
+        tokens: Tokens of each.
+        sequences: What scores each.
+        prompts: What each `Generate` continues.
+    """
+
+    requests: Sequence[Request]
+    lengths: Sequence[int]
+    tokens: Sequence[int]
+    sequences: Sequence[Sequence[TokenSequence]]
+    prompts: Sequence[TokenArray | None]
+
+
+class VllmBackend:
+    """Answers requests with `vllm.LLM`.
+
+    Args:
+        spec: What the user typed.
+        location: The model.
+        options: How to load it.
+        engine_options: Further arguments of `vllm.LLM`.
+        stride: Tokens scored in each perplexity window after the first.
+
+    Raises:
+        ModelError: The model is missing, incomplete or refused.
+    """
+
+    chat_only = False
+    takes_chat = True
+    budget = 1
+
+    def __init__(
+        self,
+        spec: str,
+        location: ModelLocation,
+        options: ModelOptions,
+        engine_options: Mapping[str, Any],
+        stride: int | None = None,
+    ) -> None:
+        directory, revision = snapshot(location, options) if location.kind == "hub" else (location.path, None)
+        assert directory is not None
+        self._revision: str | None = revision
+        refuse_remote_code(directory, options)
+        self._hash = WeightsHash(weight_files(directory, options), directory)
+        self._spec, self._source, self._directory = spec, location.kind, directory
+        self._options, self._engine_options = options, dict(engine_options)
+        self._tokenizer = tokenizer_in(directory, options)
+        device = pick_device(options.device)
+        self._dtype = str(pick_dtype(options.dtype, device)).removeprefix("torch.")
+        self.device = str(device)
+        own = context_length(load_config(directory, location.spec, options, None), self._tokenizer, options)
+        # a prompt to be scored holds one token more than the inputs, and vLLM always generates one
+        self.max_length = own if options.max_length is not None else own - 2
+        self._encoder = RequestEncoder(self._tokenizer, prefix_token(self._tokenizer), stride)
+        self._asked = self._prompted = self._computed = self._generated = 0
+
+    @cached_property
+    def llm(self) -> LLM:
+        """VLLM's engine with the weights loaded.
+
+        Raises:
+            ModelError: vLLM cannot load the model.
+        """
+        from vllm import LLM
+
+        try:
+            return LLM(
+                model=str(self._directory),
+                tokenizer=str(self._directory),
+                dtype=self._dtype,
+                max_model_len=self.max_length + 2,
+                trust_remote_code=self._options.trust_remote_code,
+                load_format="auto" if self._options.allow_pickle else "safetensors",
+                **{"enable_prefix_caching": True, "seed": 0, **self._engine_options},
+            )
+        except (ValueError, TypeError, RuntimeError, OSError, ImportError, NotImplementedError) as error:
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise ModelError(
+                f"vLLM cannot load '{self._spec}': {said[0]}",
+                hint="vLLM's own messages above say more; the built-in engine takes the model without `vllm:`",
+            ) from error
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """The model's identity."""
+        return ModelInfo(
+            name=self._spec,
+            source=self._source,
+            revision=self._revision,
+            parameters=None,
+            dtype=self._dtype,
+            weights_sha256=self._hash.hexdigest(),
+            tokenizer_sha256=tokenizer_sha256(self._tokenizer),
+            adapter=None,
+            extra={"engine": "vllm"},
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The engine, its version and options."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            installed = version("vllm")
+        except PackageNotFoundError:  # built from source under another name
+            installed = "unknown"
+        return {
+            "engine": "vllm",
+            "vllm": installed,
+            "engine_options": self._engine_options,
+            "max_length": self.max_length,
+            "stride": self._encoder.stride,
+        }
+
+    def render_chat(self, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
+        """The tokenizer's chat template applied to messages."""
+        from evalkit.models.chat import render_chat
+
+        return render_chat(self._tokenizer, [dict(message) for message in messages], **variables)
+
+    def prepare(self, requests: Sequence[Request]) -> VllmPrepared:
+        """Tokenises the requests by the built-in engine's rules."""
+        if any(isinstance(request, Generate) and request.decoding.beams > 1 for request in requests):
+            raise ModelError("vLLM has no beam search here", hint="leave --beams out, or use the built-in engine")
+        encoded = self._encoder.encode(requests, self.max_length)
+        return VllmPrepared(requests, encoded.lengths, encoded.tokens, encoded.sequences, encoded.prompts)
+
+    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+        """Answers requests by the thousand: first those that are scored, then those that generate.
+
+        Raises:
+            OverLengthError: An answer is longer than the model's context.
+        """
+        if not isinstance(prepared, VllmPrepared):
+            raise TypeError("these requests were prepared by another backend")
+        finished = set(done)
+        open_requests = [index for index in range(len(prepared.requests)) if index not in finished]
+        self._asked += sum(prepared.tokens[index] for index in open_requests)
+        scored = [index for index in open_requests if prepared.prompts[index] is None]
+        yield from self._score_all(prepared, scored)
+        for indices in _chunks(i for i in open_requests if prepared.prompts[i] is not None):
+            yield self._generate(prepared, indices)
+
+    def cost(self, prepared: Prepared, seconds: float) -> None:
+        """VLLM plans for itself."""
+
+    def counters(self) -> dict[str, int]:
+        """Tokens asked for; tokens of prompts without those in vLLM's prefix cache, and tokens generated."""
+        return {
+            "tokens_asked": self._asked,
+            "tokens_computed": self._computed + self._generated,
+            "prompt_tokens": self._prompted,
+            "completion_tokens": self._generated,
+        }
+
+    def _score_all(self, prepared: VllmPrepared, indices: Sequence[int]) -> Iterator[list[Answer]]:
+        """Answers requests whose sequences are scored; equal prompts, and one-token answers to one prompt, are one."""
+        groups: dict[tuple[bytes, bytes], list[tuple[int, int]]] = {}
+        parts: dict[int, list[tuple[np.ndarray, bool] | None]] = {}
+        empty: list[Answer] = []
+        for index in indices:
+            sequences = prepared.sequences[index]
+            if not sequences:
+                empty.append((index, _without_tokens(prepared, index)))
+            parts[index] = [None] * len(sequences)
+            for place, sequence in enumerate(sequences):
+                rest = sequence.targets if len(sequence.targets) > 1 else sequence.targets[:0]
+                groups.setdefault((sequence.inputs.tobytes(), rest.tobytes()), []).append((index, place))
+        if empty:
+            yield empty
+        for members in _chunks(groups.values()):
+            together = [[prepared.sequences[index][place] for index, place in group] for group in members]
+            outputs = self._run([score_request(sequences) for sequences in together])
+            answers: list[Answer] = []
+            for group, sequences, output in zip(members, together, outputs, strict=True):
+                for (index, place), sequence in zip(group, sequences, strict=True):
+                    parts[index][place] = read_scores(output, sequence)
+                    found = [part for part in parts[index] if part is not None]
+                    if len(found) == len(parts[index]):
+                        answers.append((index, _response(prepared.sequences[index], found)))
+            yield answers
+
+    def _generate(self, prepared: VllmPrepared, indices: Sequence[int]) -> list[Answer]:
+        asked, cuts = [], []
+        for index in indices:
+            request, prompt = prepared.requests[index], prepared.prompts[index]
+            assert isinstance(request, Generate)
+            assert prompt is not None
+            room = self.max_length - request.decoding.max_new_tokens
+            if room < 1:
+                raise OverLengthError(
+                    f"{request.decoding.max_new_tokens} new tokens leave no room for a prompt in the model's context of "
+                    f"{self.max_length}",
+                    hint="give a smaller --max-new-tokens, or use a model with a longer context",
+                )
+            cuts.append(max(0, len(prompt) - room))
+            asked.append((prompt[cuts[-1] :].tolist(), _generation_parameters(request)))
+        answers: list[Answer] = []
+        for index, cut, output in zip(indices, cuts, self._run(asked), strict=True):
+            request = prepared.requests[index]
+            assert isinstance(request, Generate)
+            completions = tuple(_completion(one, request) for one in output.outputs)
+            self._generated += sum(one.tokens for one in completions)
+            answers.append((index, Generation(completions, len(output.prompt_token_ids or ()), cut)))
+        return answers
+
+    def _run(self, asked: Sequence[tuple[list[int], SamplingParams]]) -> list[RequestOutput]:
+        from vllm import TokensPrompt
+
+        prompts = [TokensPrompt(prompt_token_ids=tokens) for tokens, _ in asked]
+        outputs = self.llm.generate(prompts, [parameters for _, parameters in asked], use_tqdm=False)
+        for output in outputs:
+            self._prompted += len(output.prompt_token_ids or ())
+            self._computed += len(output.prompt_token_ids or ()) - (output.num_cached_tokens or 0)
+        return list(outputs)
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+
+
+def score_request(sequences: Sequence[TokenSequence]) -> tuple[list[int], SamplingParams]:
+    """The prompt and parameters that score sequences with equal inputs: several targets of one token, or equal ones."""
+    from vllm import SamplingParams
+
+    first = sequences[0]
+    tokens = first.inputs.tolist()
+    how: dict[str, Any] = {"prompt_logprobs": 0, "flat_logprobs": True}
+    if len(first.targets) > 1:
+        tokens.append(int(first.targets[-1]))
+    else:
+        how = {"logprob_token_ids": sorted({int(sequence.targets[0]) for sequence in sequences})}
+    return tokens, SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **how)
+
+
+def read_scores(output: Any, sequence: TokenSequence) -> tuple[np.ndarray, bool]:
+    """Log-probability of each target (nats), and whether all were the most probable."""
+    targets = sequence.targets.tolist()
+    if len(targets) == 1:
+        completion = output.outputs[0]
+        return np.array([completion.logprobs[0][targets[0]].logprob]), completion.token_ids[0] == targets[0]
+    first = sequence.first_scored + 1
+    rows = [output.prompt_logprobs[first + place][token] for place, token in enumerate(targets)]
+    return np.array([row.logprob for row in rows]), all(row.rank == 1 for row in rows)
+
+
+def _response(sequences: Sequence[TokenSequence], scores: Sequence[tuple[np.ndarray, bool]]) -> Response:
+    values = np.concatenate([values for values, _ in scores])
+    return Response(
+        log_probability=float(values.sum()),
+        greedy=all(greedy for _, greedy in scores),
+        token_log_probabilities=tuple(values.tolist()),
+        context_tokens=sequences[0].first_scored + 1,
+        truncated=sequences[0].truncated,
+    )
+
+
+def _without_tokens(prepared: VllmPrepared, index: int) -> Reply:
+    """The answer to a text without tokens.
+
+    Raises:
+        OverLengthError: It is no such text, but an answer too long for the model's context.
+    """
+    if isinstance(prepared.requests[index], Score):
+        raise OverLengthError(
+            f"an answer of {prepared.lengths[index]} tokens with its context is longer than the model's context",
+            hint="leave the document out with --over-length skip, or use a model with a longer context",
+        )
+    return Response(0.0, True, (), 1)
+
+
+def _generation_parameters(request: Generate) -> SamplingParams:
+    from vllm import SamplingParams
+
+    decoding = request.decoding
+    thinking = decoding.thinking is not None
+    return SamplingParams(
+        n=decoding.samples,
+        temperature=decoding.temperature,
+        top_p=decoding.top_p,
+        top_k=decoding.top_k,
+        max_tokens=decoding.max_new_tokens,
+        stop=None if thinking else list(decoding.stop),  # vLLM would also stop inside a thought
+        seed=None if decoding.is_greedy else decoding.seed,
+        skip_special_tokens=not thinking,
+    )
+
+
+def _completion(output: Any, request: Generate) -> Completion:
+    decoding = request.decoding
+    text, stopped = cut_at_stop(output.text, decoding.stop, decoding.thinking, request.prompt)
+    finish: Finish = "length" if output.finish_reason == "length" and not stopped else "stop"
+    return Completion(text, finish, len(output.token_ids), tuple(output.token_ids))
