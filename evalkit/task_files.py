@@ -106,7 +106,7 @@ def _check_task_metrics(task: Task) -> None:
     others = [name for name in task.metrics if name not in scored]
     if not others:
         return
-    measures(others, task.extractors, find)
+    measures(others, task.extractors, find, tuple(task.own_metrics.values()))
     if scored:
         raise TaskDefinitionError(
             f"{scored[0]} is a metric of scored answers, {others[0]} one of generated text",
