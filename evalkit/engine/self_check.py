@@ -7,6 +7,8 @@ prefix is longer than the model's sliding window where that is cheap, so that a 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from collections.abc import Sequence as Sequences
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,8 @@ LARGEST_TOLERANCE_HALF = 0.5
 SHORT_PREFIX = 24
 LONGEST_PREFIX_ON_CPU = 1100
 LONGEST_PREFIX = 8200
+
+Plain = Callable[[int], list[np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +71,11 @@ def choose_path(
     """
     fixed = memory.fixed_size(split) if deterministic else None
     sequences, prefix = probe_sequences(split, max_length, fixed)
-    expected = plain_log_probabilities(split, sequences)
+    expected = _plain(split, sequences)
     half = split.core.dtype != torch.float32
     padded_path, padded = PaddedPath(split, alone=deterministic), None
     tolerance = accepted(
-        largest_difference(plain_log_probabilities(split, sequences, copies=3), expected) if half else None
+        largest_difference(_plain(split, sequences, copies=3), expected) if half else None
     )
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
@@ -149,7 +153,7 @@ def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None
     return sequences, prefix
 
 
-def plain_log_probabilities(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
+def _plain(split: SplitModel, sequences: Sequences[Sequence], copies: int = 1) -> list[np.ndarray]:
     """Log-probabilities from one whole forward pass for each sequence, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.

@@ -105,27 +105,16 @@ def choose_fallback_decoding(
 
 
 def _causal_probe(split: SplitModel, max_length: int) -> _Probe:
-    sequences, _ = self_check.probe_sequences(split, max_length)
-    expected = self_check.plain_log_probabilities(split, sequences)
-    noise = self_check.plain_log_probabilities(split, sequences, copies=3) if _is_half(split) else None
+    sequences, _ = self_check.probe_sequences(split, max_length, None)
+    expected, tolerance = self_check.expected_values(split, sequences)
     texts = [(one.inputs[: one.first_scored + 1], one.targets) for one in sequences]
-    return _Probe(texts, np.zeros(0, dtype=np.int32), expected, _tolerance(noise, expected))
+    return _Probe(texts, np.zeros(0, dtype=np.int32), expected, tolerance)
 
 
 def _encoder_decoder_probe(split: EncoderDecoderModel, max_length: int) -> _Probe:
-    sequences = encoder_decoder.probe_sequences(split, max_length)
-    expected = encoder_decoder.plain_log_probabilities(split, sequences)
-    noise = encoder_decoder.plain_log_probabilities(split, sequences, copies=3) if _is_half(split) else None
+    sequences, (expected, tolerance) = encoder_decoder.probe(split, max_length)
     texts = [(one.encoder_inputs, one.targets) for one in sequences]
-    return _Probe(texts, split.start[1:], expected, _tolerance(noise, expected))
-
-
-def _is_half(split: SplitModel) -> bool:
-    return bool(split.core.dtype != torch.float32)
-
-
-def _tolerance(noise: list[np.ndarray] | None, expected: list[np.ndarray]) -> float:
-    return self_check.accepted(None if noise is None else self_check.largest_difference(noise, expected))
+    return _Probe(texts, split.start[1:], expected, tolerance)
 
 
 def _difference(path: DecodingPath, probe: _Probe) -> float | None:
