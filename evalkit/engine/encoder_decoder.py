@@ -12,7 +12,7 @@ from evalkit.engine import plan
 from evalkit.engine.forward import SplitModel
 from evalkit.engine.paths import Launched, padded, row_pairs
 from evalkit.engine.plan import Batch, EncoderDecoderBatch, Order
-from evalkit.engine.self_check import SelfCheck, accepted, largest_difference
+from evalkit.engine.self_check import SelfCheck, expected_values, largest_difference
 from evalkit.engine.sequences import EncoderDecoderSequence, Sequence, TokenArray
 from evalkit.engine.transfer import to_device
 from evalkit.errors import ModelError
@@ -196,12 +196,7 @@ def choose_encoder_decoder_path(
     Raises:
         ModelError: Neither does.
     """
-    sequences = probe_sequences(split, max_length)
-    expected = plain_log_probabilities(split, sequences)
-    half = split.core.dtype != torch.float32
-    tolerance = accepted(
-        largest_difference(plain_log_probabilities(split, sequences, copies=3), expected) if half else None
-    )
+    sequences, (expected, tolerance) = probe(split, max_length)
     found = []
     for alone in (True,) if deterministic else (False, True):
         path = EncoderDecoderPath(split, alone=alone)
@@ -217,7 +212,15 @@ def choose_encoder_decoder_path(
     )
 
 
-def probe_sequences(split: EncoderDecoderModel, max_length: int) -> list[EncoderDecoderSequence]:
+def probe(
+    split: EncoderDecoderModel, max_length: int
+) -> tuple[list[EncoderDecoderSequence], tuple[list[np.ndarray], float]]:
+    """Sequences to try the model with; their log-probabilities by plain forward passes, and the tolerance (nats)."""
+    sequences = _probe_sequences(split, max_length)
+    return sequences, expected_values(split, sequences, lambda copies: _plain(split, sequences, copies))
+
+
+def _probe_sequences(split: EncoderDecoderModel, max_length: int) -> list[EncoderDecoderSequence]:
     """Encoder inputs of several lengths, two of them the same, with continuations of several lengths."""
     generator = np.random.default_rng(0)
     low, high = split.vocabulary // 10, split.vocabulary - split.vocabulary // 10
@@ -232,9 +235,7 @@ def probe_sequences(split: EncoderDecoderModel, max_length: int) -> list[Encoder
     return sequences
 
 
-def plain_log_probabilities(
-    split: EncoderDecoderModel, sequences: Sequences[EncoderDecoderSequence], copies: int = 1
-) -> list[np.ndarray]:
+def _plain(split: EncoderDecoderModel, sequences: Sequences[EncoderDecoderSequence], copies: int) -> list[np.ndarray]:
     """Log-probabilities (nats) of each sequence's targets from one whole forward pass each, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.

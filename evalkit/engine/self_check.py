@@ -7,6 +7,8 @@ prefix is longer than the model's sliding window where that is cheap, so that a 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from collections.abc import Sequence as Sequences
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +29,8 @@ LARGEST_TOLERANCE_HALF = 0.5
 SHORT_PREFIX = 24
 LONGEST_PREFIX_ON_CPU = 1100
 LONGEST_PREFIX = 8200
+
+Plain = Callable[[int], list[np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,8 @@ def choose_path(
     """
     fixed = memory.fixed_size(split) if deterministic else None
     sequences, prefix = probe_sequences(split, max_length, fixed)
-    expected = plain_log_probabilities(split, sequences)
-    half = split.core.dtype != torch.float32
+    expected, tolerance = expected_values(split, sequences)
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = accepted(
-        largest_difference(plain_log_probabilities(split, sequences, copies=3), expected) if half else None
-    )
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -100,13 +100,22 @@ def choose_path(
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
-def accepted(noise: float | None) -> float:
-    """The largest difference accepted (nats a token).
+def expected_values(
+    split: SplitModel, sequences: Sequences[Sequence], plain: Plain | None = None
+) -> tuple[list[np.ndarray], float]:
+    """Log-probabilities (nats) by plain forward passes, and by how much a path may differ from them.
 
     Args:
-        noise: Of a model in half precision: how far its log-probabilities move with the number of rows; None for float32.
+        split: The model.
+        sequences: What to compute.
+        plain: Computes them, each in so many rows, by the model as it was loaded; None for a causal model.
     """
-    return TOLERANCE_FLOAT32 if noise is None else min(max(TOLERANCE_HALF, 4 * noise), LARGEST_TOLERANCE_HALF)
+    plain = plain or (lambda copies: _plain(split, sequences, copies))
+    expected = plain(1)
+    if split.core.dtype == torch.float32:
+        return expected, TOLERANCE_FLOAT32
+    noise = largest_difference(plain(3), expected)
+    return expected, min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
 
 
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
@@ -128,8 +137,11 @@ def _reraise_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None) -> tuple[list[Sequence], int]:
-    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size."""
+def probe_sequences(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
+    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size.
+
+    The last has nothing in common with the others.
+    """
     config = split.core.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
     longest = LONGEST_PREFIX_ON_CPU if split.core.device.type == "cpu" else LONGEST_PREFIX
@@ -149,7 +161,7 @@ def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None
     return sequences, prefix
 
 
-def plain_log_probabilities(split: SplitModel, sequences: list[Sequence], copies: int = 1) -> list[np.ndarray]:
+def _plain(split: SplitModel, sequences: Sequences[Sequence], copies: int = 1) -> list[np.ndarray]:
     """Log-probabilities from one whole forward pass for each sequence, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.

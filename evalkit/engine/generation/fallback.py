@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence as Sequences
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,18 +29,17 @@ CANNOT_RUN = (AttributeError, TypeError, ValueError, RuntimeError, IndexError, K
 BATCHINGS: tuple[Batching, ...] = ("padded", "equal lengths", "single")
 
 
-@dataclass(frozen=True, slots=True)
-class DecodingCheck:
-    """What the check measured.
+class Fallback(NamedTuple):
+    """The path chosen, and what was measured.
 
     Attributes:
-        path: Name of the path chosen.
+        path: Computes.
         batching: Which prompts share a batch: `padded`, `equal lengths` or `single`.
         difference: Largest |difference| of a log-probability (nats) from plain forward passes.
         tolerance: Largest difference accepted (nats).
     """
 
-    path: str
+    path: DecodingPath
     batching: str
     difference: float
     tolerance: float
@@ -63,7 +61,7 @@ class _Probe(NamedTuple):
     tolerance: float
 
 
-def choose_fallback_decoding(split: SplitModel, max_length: int) -> tuple[DecodingPath, DecodingCheck]:
+def choose_fallback_decoding(split: SplitModel, max_length: int) -> Fallback:
     """The first path over transformers' caches that agrees with plain forward passes.
 
     Prompts padded to one batch, else batches of equal lengths, else one by one, else (of a causal model) no cache at all.
@@ -82,45 +80,33 @@ def choose_fallback_decoding(split: SplitModel, max_length: int) -> tuple[Decodi
             # what the settings force or forbid is not in plain forward passes
             difference = _difference(EncoderDecoderDecoding(split, batching, restrict=False), probe)
             if difference is not None and difference <= probe.tolerance:
-                chosen = EncoderDecoderDecoding(split, batching)
-                return chosen, DecodingCheck(chosen.name, batching, difference, probe.tolerance)
+                return Fallback(EncoderDecoderDecoding(split, batching), batching, difference, probe.tolerance)
             found.append((batching, difference))
         raise _disagrees(found, probe.tolerance)
     probe = _causal_probe(split, max_length)
     for batching in BATCHINGS:
         difference = _difference(CachedDecoding(split, batching), probe)
         if difference is not None and difference <= probe.tolerance:
-            return CachedDecoding(split, batching), DecodingCheck("cached", batching, difference, probe.tolerance)
+            return Fallback(CachedDecoding(split, batching), batching, difference, probe.tolerance)
         found.append((batching, difference))
     difference = _difference(UncachedDecoding(split), probe)
     if difference is not None and difference <= probe.tolerance:
         logger.warning("the model's cache gives other answers than no cache: every step computes whole texts again")
-        return UncachedDecoding(split), DecodingCheck("uncached", "padded", difference, probe.tolerance)
+        return Fallback(UncachedDecoding(split), "padded", difference, probe.tolerance)
     raise _disagrees([*found, ("without a cache", difference)], probe.tolerance)
 
 
 def _causal_probe(split: SplitModel, max_length: int) -> _Probe:
-    sequences, _ = self_check.probe_sequences(split, max_length)
-    expected = self_check.plain_log_probabilities(split, sequences)
-    noise = self_check.plain_log_probabilities(split, sequences, copies=3) if _is_half(split) else None
+    sequences, _ = self_check.probe_sequences(split, max_length, None)
+    expected, tolerance = self_check.expected_values(split, sequences)
     texts = [(one.inputs[: one.first_scored + 1], one.targets) for one in sequences]
-    return _Probe(texts, np.zeros(0, dtype=np.int32), expected, _tolerance(noise, expected))
+    return _Probe(texts, np.zeros(0, dtype=np.int32), expected, tolerance)
 
 
 def _encoder_decoder_probe(split: EncoderDecoderModel, max_length: int) -> _Probe:
-    sequences = encoder_decoder.probe_sequences(split, max_length)
-    expected = encoder_decoder.plain_log_probabilities(split, sequences)
-    noise = encoder_decoder.plain_log_probabilities(split, sequences, copies=3) if _is_half(split) else None
+    sequences, (expected, tolerance) = encoder_decoder.probe(split, max_length)
     texts = [(one.encoder_inputs, one.targets) for one in sequences]
-    return _Probe(texts, split.start[1:], expected, _tolerance(noise, expected))
-
-
-def _is_half(split: SplitModel) -> bool:
-    return bool(split.core.dtype != torch.float32)
-
-
-def _tolerance(noise: list[np.ndarray] | None, expected: list[np.ndarray]) -> float:
-    return self_check.accepted(None if noise is None else self_check.largest_difference(noise, expected))
+    return _Probe(texts, split.start[1:], expected, tolerance)
 
 
 def _difference(path: DecodingPath, probe: _Probe) -> float | None:

@@ -40,9 +40,9 @@ def tokens(*ids: int) -> np.ndarray:
 @pytest.mark.parametrize("name", [*FALLBACK, "llama", "mistral"])
 def test_greedy_and_beams_are_those_of_generate(name: str, tmp_path_factory) -> None:
     model = load(name, tmp_path_factory.getbasetemp())
-    path, check = choose_fallback_decoding(SplitModel(model), 512)
-    assert (path.name, check.batching) == ("cached", "padded")
-    assert check.difference < check.tolerance
+    path, batching, difference, _ = choose_fallback_decoding(SplitModel(model), 512)
+    assert (path.name, batching) == ("cached", "padded")
+    assert difference < 1e-4
     asked = prompts(LENGTHS)
     for (text,), prompt in zip(written(path, asked, max_new_tokens=12), asked, strict=True):
         assert text.tokens == expected(model, prompt, max_new_tokens=12)[0]
@@ -135,10 +135,9 @@ def test_the_first_way_that_is_right_is_taken(tmp_path_factory, monkeypatch: pyt
     monkeypatch.setattr(CachedDecoding, "_run", sometimes_wrong)
     for batching, following in (("padded", "equal lengths"), ("equal lengths", "single"), ("single", "padded")):
         wrong.add(batching)
-        path, check = choose_fallback_decoding(split, 512)
-        assert check.batching == following
-    assert isinstance(path, UncachedDecoding)
-    assert check.path == "uncached"
+        found = choose_fallback_decoding(split, 512)
+        assert found.batching == following
+    assert isinstance(found.path, UncachedDecoding)
 
 
 def test_a_model_that_no_way_agrees_with_is_refused(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:

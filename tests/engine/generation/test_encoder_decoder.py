@@ -27,9 +27,9 @@ def load(name: str, folder: Path) -> torch.nn.Module:
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
 def test_greedy_and_beams_are_those_of_generate(name: str, tmp_path_factory) -> None:
     model = load(name, tmp_path_factory.getbasetemp())
-    path, check = choose_fallback_decoding(EncoderDecoderModel(model), 512)
-    assert (path.name, check.batching) == ("encoder-decoder", "padded")
-    assert check.difference < 1e-4
+    path, batching, difference, _ = choose_fallback_decoding(EncoderDecoderModel(model), 512)
+    assert (path.name, batching) == ("encoder-decoder", "padded")
+    assert difference < 1e-4
     asked = prompts(LENGTHS)
     for (text,), prompt in zip(written(path, asked, max_new_tokens=12), asked, strict=True):
         assert text.tokens == expected(model, prompt, max_new_tokens=12, num_beams=1)[0]
