@@ -125,11 +125,6 @@ class _Printer:
         requests = run.requests(item, self.render)
         golds = _golds(item)
         typer.echo(f"\ndocument {item.index} (id {item.id})")
-        for request in requests:
-            if isinstance(request, Generate):
-                self._prompt(request, item)
-        if any(isinstance(request, Generate) for request in requests):
-            return
         numbered = list(enumerate(requests))
         for context, group in groupby(
             numbered, key=lambda pair: pair[1].context if isinstance(pair[1], Score) else None
@@ -155,8 +150,8 @@ class _Printer:
             (tokens,) = self.encoder.encode([request.text], special_tokens=False)
             self._tokens([self.encoder.prefix_token, *tokens.tolist()])
 
-    def _prompt(self, request: Generate, item: Item) -> None:
-        """What the model continues, where it stops, and what its answer is compared with."""
+    def _prompt(self, request: Generate) -> None:
+        """What the model continues, and where it stops."""
         typer.echo(f"  prompt, {len(request.prompt)} characters\n{visible(request.prompt)}")
         if self.encoder is not None:
             (tokens,) = self.encoder.encode([request.prompt], special_tokens=True)
@@ -171,8 +166,6 @@ class _Printer:
         typer.echo(f"  then at most {decoding.max_new_tokens} tokens, {', '.join([*ways, *changed])}")
         if decoding.stop:
             typer.echo("  until\n" + "\n".join(map(visible, decoding.stop)))
-        for number, reference in enumerate(getattr(getattr(item.content, "document", None), "references", ())):
-            typer.echo(f"  reference {number}\n{visible(reference)}")
 
     def _context(self, context: str, request: Request) -> None:
         typer.echo(f"  context, {len(context)} characters\n{visible(context)}")

@@ -235,9 +235,7 @@ def _probe_sequences(split: EncoderDecoderModel, max_length: int) -> list[Encode
     return sequences
 
 
-def _plain(
-    split: EncoderDecoderModel, sequences: Sequences[EncoderDecoderSequence], copies: int
-) -> list[np.ndarray]:
+def _plain(split: EncoderDecoderModel, sequences: Sequences[EncoderDecoderSequence], copies: int) -> list[np.ndarray]:
     """Log-probabilities (nats) of each sequence's targets from one whole forward pass each, by the model as it was loaded.
 
     With `copies` the sequence stands in so many rows: what then differs is the noise of products of other sizes.

@@ -71,12 +71,8 @@ def choose_path(
     """
     fixed = memory.fixed_size(split) if deterministic else None
     sequences, prefix = probe_sequences(split, max_length, fixed)
-    expected = _plain(split, sequences)
-    half = split.core.dtype != torch.float32
+    expected, tolerance = expected_values(split, sequences)
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = accepted(
-        largest_difference(_plain(split, sequences, copies=3), expected) if half else None
-    )
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -104,13 +100,22 @@ def choose_path(
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
-def accepted(noise: float | None) -> float:
-    """The largest difference accepted (nats a token).
+def expected_values(
+    split: SplitModel, sequences: Sequences[Sequence], plain: Plain | None = None
+) -> tuple[list[np.ndarray], float]:
+    """Log-probabilities (nats) by plain forward passes, and by how much a path may differ from them.
 
     Args:
-        noise: Of a model in half precision: how far its log-probabilities move with the number of rows; None for float32.
+        split: The model.
+        sequences: What to compute.
+        plain: Computes them, each in so many rows, by the model as it was loaded; None for a causal model.
     """
-    return TOLERANCE_FLOAT32 if noise is None else min(max(TOLERANCE_HALF, 4 * noise), LARGEST_TOLERANCE_HALF)
+    plain = plain or (lambda copies: _plain(split, sequences, copies))
+    expected = plain(1)
+    if split.core.dtype == torch.float32:
+        return expected, TOLERANCE_FLOAT32
+    noise = largest_difference(plain(3), expected)
+    return expected, min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
 
 
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
@@ -132,8 +137,11 @@ def _reraise_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def probe_sequences(split: SplitModel, max_length: int, fixed: int | None = None) -> tuple[list[Sequence], int]:
-    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size."""
+def probe_sequences(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
+    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size.
+
+    The last has nothing in common with the others.
+    """
     config = split.core.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
     longest = LONGEST_PREFIX_ON_CPU if split.core.device.type == "cpu" else LONGEST_PREFIX

@@ -255,15 +255,6 @@ def test_encoder_that_says_nothing_is_found_out_by_trying(tmp_path: Path) -> Non
     refused(tmp_path, "an earlier token's prediction sees later tokens")
 
 
-def test_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    import transformers
-
-    config = transformers.T5Config(vocab_size=416, d_model=32, num_layers=1, num_heads=2, d_ff=32, d_kv=8)
-    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path)
-    tiny_tokenizer().save_pretrained(tmp_path)
-    refused(tmp_path, "encoder-decoder")
-
-
 def test_context_length_as_lm_eval(tmp_path_factory: pytest.TempPathFactory) -> None:
     from lm_eval.models.utils import resolve_max_length
 

@@ -202,15 +202,13 @@ class UncachedDecoding:
     Args:
         split: The model.
         memory_bytes: What a step may take; None for a share of the device's free memory.
-        alone: One sequence at a time.
     """
 
     name = "uncached"
     joins = True
 
-    def __init__(self, split: SplitModel, *, memory_bytes: int | None = None, alone: bool = False) -> None:
+    def __init__(self, split: SplitModel, *, memory_bytes: int | None = None) -> None:
         self.split = split
-        self.alone = alone
         self.device = split.core.device
         self.tokens_computed = 0
         self._memory_bytes = memory_bytes
@@ -235,16 +233,12 @@ class UncachedDecoding:
             before = self._tokens.get(feed.slot)
             self._tokens[feed.slot] = feed.tokens if before is None else np.concatenate([before, feed.tokens])
         rows = [self._tokens[feed.slot] for feed in feeds]
-        batches = [[row] for row in rows] if self.alone else [rows]
-        with torch.inference_mode():
-            return torch.cat([self._last_logits(batch) for batch in batches])
-
-    def _last_logits(self, rows: Sequences[TokenArray]) -> torch.Tensor:
         tokens, mask = padded(rows)
-        states = self.split.states(input_ids=to_device(tokens, self.device))
         ends = np.arange(len(rows)) * tokens.shape[1] + mask.sum(axis=1) - 1
         self.tokens_computed += int(mask.sum())
-        return self.split.logits(states.flatten(0, 1), to_device(ends, self.device))
+        with torch.inference_mode():
+            states = self.split.states(input_ids=to_device(tokens, self.device))
+            return self.split.logits(states.flatten(0, 1), to_device(ends, self.device))
 
     def fork(self, slot: int, copy: int) -> None:
         """See `DecodingPath.fork`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence as Sequences
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -30,18 +29,17 @@ CANNOT_RUN = (AttributeError, TypeError, ValueError, RuntimeError, IndexError, K
 BATCHINGS: tuple[Batching, ...] = ("padded", "equal lengths", "single")
 
 
-@dataclass(frozen=True, slots=True)
-class DecodingCheck:
-    """What the check measured.
+class Fallback(NamedTuple):
+    """The path chosen, and what was measured.
 
     Attributes:
-        path: Name of the path chosen.
+        path: Computes.
         batching: Which prompts share a batch: `padded`, `equal lengths` or `single`.
         difference: Largest |difference| of a log-probability (nats) from plain forward passes.
         tolerance: Largest difference accepted (nats).
     """
 
-    path: str
+    path: DecodingPath
     batching: str
     difference: float
     tolerance: float
@@ -63,9 +61,7 @@ class _Probe(NamedTuple):
     tolerance: float
 
 
-def choose_fallback_decoding(
-    split: SplitModel, max_length: int, *, deterministic: bool = False
-) -> tuple[DecodingPath, DecodingCheck]:
+def choose_fallback_decoding(split: SplitModel, max_length: int) -> Fallback:
     """The first path over transformers' caches that agrees with plain forward passes.
 
     Prompts padded to one batch, else batches of equal lengths, else one by one, else (of a causal model) no cache at all.
@@ -73,34 +69,30 @@ def choose_fallback_decoding(
     Args:
         split: The model; of an encoder-decoder an `EncoderDecoderModel`.
         max_length: Inputs it takes at once.
-        deterministic: Only batches of one prompt, so that a text depends on nothing else.
 
     Raises:
         ModelError: No path agrees.
     """
-    batchings: tuple[Batching, ...] = ("single",) if deterministic else BATCHINGS
-    found = []
+    found: list[tuple[str, float | None]] = []
     if isinstance(split, EncoderDecoderModel):
         probe = _encoder_decoder_probe(split, max_length)
-        for batching in batchings:
+        for batching in BATCHINGS:
             # what the settings force or forbid is not in plain forward passes
             difference = _difference(EncoderDecoderDecoding(split, batching, restrict=False), probe)
             if difference is not None and difference <= probe.tolerance:
-                chosen = EncoderDecoderDecoding(split, batching)
-                return chosen, DecodingCheck(chosen.name, batching, difference, probe.tolerance)
+                return Fallback(EncoderDecoderDecoding(split, batching), batching, difference, probe.tolerance)
             found.append((batching, difference))
         raise _disagrees(found, probe.tolerance)
     probe = _causal_probe(split, max_length)
-    for batching in batchings:
+    for batching in BATCHINGS:
         difference = _difference(CachedDecoding(split, batching), probe)
         if difference is not None and difference <= probe.tolerance:
-            return CachedDecoding(split, batching), DecodingCheck("cached", batching, difference, probe.tolerance)
+            return Fallback(CachedDecoding(split, batching), batching, difference, probe.tolerance)
         found.append((batching, difference))
-    difference = _difference(UncachedDecoding(split, alone=deterministic), probe)
+    difference = _difference(UncachedDecoding(split), probe)
     if difference is not None and difference <= probe.tolerance:
         logger.warning("the model's cache gives other answers than no cache: every step computes whole texts again")
-        uncached = UncachedDecoding(split, alone=deterministic)
-        return uncached, DecodingCheck("uncached", batchings[0], difference, probe.tolerance)
+        return Fallback(UncachedDecoding(split), "padded", difference, probe.tolerance)
     raise _disagrees([*found, ("without a cache", difference)], probe.tolerance)
 
 
