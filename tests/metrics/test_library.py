@@ -247,3 +247,13 @@ def test_a_run_keeps_the_texts_once_and_the_signature(tmp_path: Path) -> None:
     assert by_text["ab"].fields["texts"] == {"text": "ab", "references": ["abc"]}
     assert set(result.settings["signatures"]) == {share, ratio}
     assert Run.load(tmp_path / "run.json").tasks["t"].metrics == result.metrics
+
+
+def test_a_yaml_task_names_a_metric_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, SHARE)
+    (tmp_path / "rows.csv").write_text("q,a\nx,abc\ny,abd\n")
+    (tmp_path / "t.yaml").write_text(
+        "task: t\nkind: generate\ndata: rows.csv\nquestion: q\nanswer: a\nmetrics: ['evaluate:./share', exact_match]\n"
+    )
+    found = evalkit.run(model=MockModel(texts=lambda _: "abc"), tasks=str(tmp_path / "t.yaml")).tasks["t"].metrics
+    assert {name: metric.value for name, metric in found.items()} == {"evaluate:./share": 0.5, "exact_match": 0.5}
