@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 
+import evalkit
+from evalkit.backends.mock import MockModel
 from evalkit.data import DataOptions, load_rows
 from evalkit.metrics.truthfulness import METRICS
 from evalkit.registry import select
+from evalkit.task import DataSource
 from evalkit.tasks.truthfulqa_gen import document, task
-from tests.tasks.test_golden_prompts import HUB, hub_data
+from tests.lm_eval_files import lm_eval_file, lm_eval_folder
 
+HUB = Path(__file__).parents[2].parent / "shared" / "data" / "hub"
+hub_data = pytest.mark.skipif(not HUB.is_dir(), reason="the real benchmark data is not beside the checkout")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-ROW = {
+ROW: dict[str, Any] = {
     "question": "  Can pigs fly? ",
     "best_answer": "No",
     "correct_answers": ["No", " Pigs cannot fly. ", "", "They have no wings . They walk"],
@@ -36,7 +44,7 @@ REPLIES = [
 
 @pytest.fixture(scope="module")
 def lm_eval_utils() -> Any:
-    return pytest.importorskip("lm_eval.tasks.truthfulqa.utils")
+    return lm_eval_file("truthfulqa/utils.py")
 
 
 def check(utils: Any, row: dict[str, Any], reply: str) -> None:
@@ -91,6 +99,23 @@ def test_values_on_real_rows_are_lm_evals(lm_eval_utils: Any, monkeypatch: pytes
         check(lm_eval_utils, row, " " + generator.choice(others))
 
 
+def test_the_prompt_is_lm_evals() -> None:
+    class Loader(yaml.SafeLoader):
+        """Reads over lm-eval's `!function`."""
+
+    Loader.add_multi_constructor("!", lambda *_: None)
+    theirs = yaml.load((lm_eval_folder() / "truthfulqa/truthfulqa_gen.yaml").read_text(), Loader)
+    asked: list[Any] = []
+    given = replace(task, name="made_up", data=DataSource(id="made up", rows=(ROW,)))
+    evalkit.run(model=MockModel(texts=lambda request: asked.append(request) or "No."), tasks=[given])
+    (request,) = asked
+    assert request.prompt == jinja2.Template(theirs["doc_to_text"]).render(question=ROW["question"].strip())
+    # lm-eval's defaults, since its file names none
+    assert "generation_kwargs" not in theirs
+    assert (request.decoding.stop, request.decoding.max_new_tokens) == (("\n\n",), 256)
+    assert theirs["metadata"]["version"] == task.version
+
+
 def test_a_question_without_false_answers_is_refused() -> None:
     with pytest.raises(ValueError, match="no false answer"):
         document(ROW | {"incorrect_answers": [" "]})
@@ -100,4 +125,3 @@ def test_the_main_metric_says_right_or_wrong() -> None:
     (chosen,) = select("truthfulqa_gen").tasks.values()
     assert chosen.metrics[0] == "bleu_acc"
     assert set(chosen.metrics) == set(METRICS)
-    assert Path(HUB).name == "hub"
