@@ -94,6 +94,15 @@ def test_a_session_that_is_finished_prints_the_summary(folder: Path) -> None:
     assert len(read_ratings(folder / "finished.jsonl").ratings) == 5
 
 
+def test_a_rater_who_only_looks(folder: Path) -> None:
+    with rating(folder, "base.json", "-o", "looked.jsonl") as (process, said):
+        assert "0 of 5 rated" in said + str(process.stderr and process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "")
+    assert "nothing is rated yet" in errors
+
+
 def test_nothing_is_lost_when_killed_and_the_same_command_goes_on(folder: Path) -> None:
     command = ("base.json", "tuned.json", "--rater", "bob", "-o", "killed.jsonl", "--limit", "3")
     with rating(folder, *command) as (process, said):
