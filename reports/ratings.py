@@ -13,19 +13,19 @@ from evalkit.stats.agreement import Agreement
 if TYPE_CHECKING:
     from rich.console import Console
 
-_ALL = "all"
+_ALL = "all tasks"
 
 
 class _Table(NamedTuple):
     """A table of any format.
 
     Attributes:
-        title: What it shows.
-        headings: One a column; the first column is text, the others numbers.
-        rows: Cells as text; the first row is the whole.
+        words: How many of the first columns are words; the others are numbers.
+        headings: One a column.
+        rows: Cells as text.
     """
 
-    title: str
+    words: int
     headings: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
@@ -48,11 +48,10 @@ def render(summary: RatingSummary, console: Console) -> None:
         console.print()
         shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0))
         for place, heading in enumerate(table.headings):
-            right = place > 0
+            right = place >= table.words
             shown.add_column(_characters(heading, plain), justify="right" if right else "left", no_wrap=right)
-        for place, row in enumerate(table.rows):
-            bold = place == 0 and len(table.rows) > 1
-            shown.add_row(*(Text(_characters(cell, plain)) for cell in row), style="bold" if bold else None)
+        for row in table.rows:
+            shown.add_row(*(Text(_characters(cell, plain)) for cell in row), style="bold" if row[0] == _ALL else None)
         console.print(shown)
     console.print()
     for note in notes(summary):
@@ -63,10 +62,11 @@ def markdown(summary: RatingSummary) -> str:
     """The summary as a Markdown section."""
     lines = [f"**{escape(verdict(summary))}**", "", escape(_subjects(summary))]
     for table in _tables(summary):
-        lines += ["", _line(table.headings), _line(["---", *["---:"] * (len(table.headings) - 1)])]
-        for place, row in enumerate(table.rows):
-            cells = [escape(cell) for cell in row]
-            lines.append(_line([f"**{cells[0]}**" if place == 0 and len(table.rows) > 1 else cells[0], *cells[1:]]))
+        sides = ["---" if place < table.words else "---:" for place in range(len(table.headings))]
+        lines += ["", _line(table.headings), _line(sides)]
+        for first, *others in table.rows:
+            cells = [f"**{first}**" if first == _ALL else escape(first), *map(escape, others)]
+            lines.append(_line(cells))
     lines += ["", *(f"- {escape(note)}" for note in notes(summary))]
     return "\n".join(lines) + "\n"
 
@@ -95,22 +95,32 @@ def verdict(summary: RatingSummary) -> str:
 def notes(summary: RatingSummary) -> list[str]:
     """What a reader must know beside the numbers, most important first."""
     found = list(_preference_notes(summary.preference)) if summary.preference else []
+    agreements = {"choices": summary.preference.agreement} if summary.preference else {}
+    agreements |= {one.criterion: one.agreement for one in summary.scores}
+    found += [_agreement(name, one) for name, one in agreements.items() if one.units]
+    if any(one.units for one in agreements.values()):
+        found.append("alpha is Krippendorff's: 1 full agreement, 0 as by chance; below 0.667 trust no conclusion")
+    elif len(summary.raters) == 1:
+        found.append("one rater: how far others would agree is not known")
     for name, rater in summary.raters.items():
         parts = [
             _count(rater.choices, "choice") if rater.choices else "",
             f"{rater.scored} scored" * bool(rater.scored),
         ]
         work = " and ".join(filter(None, parts))
-        found.append(f"rater {visible(name)}: {work}, {rater.seconds:.0f} s each in the middle")
+        found.append(f"rater {visible(name)}: {work}, median {rater.seconds:.0f} s each")
     if summary.replaced:
         found.append(f"{_count(summary.replaced, 'rating')} replaced by a later one of the same rater")
-    agreements = [summary.preference.agreement] if summary.preference else []
-    agreements += [one.agreement for one in summary.scores]
-    if len(summary.raters) > 1 and any(one.units for one in agreements):
-        found.append("alpha is Krippendorff's: 1 full agreement, 0 as by chance; below 0.667 trust no conclusion")
-    elif len(summary.raters) == 1:
-        found.append("one rater: how far others would agree is not known")
     return found
+
+
+def _agreement(name: str, one: Agreement) -> str:
+    where = f"raters agree on {name}" if name == "choices" else f"raters agree in {name}"
+    units = f"over {one.units} texts or pairs that several rated"
+    if one.alpha is None:
+        return f"{where}: all gave the same rating, so that alpha is not defined, {units}"
+    interval = "" if one.interval is None else f" [{one.interval.low:.2f}, {one.interval.high:.2f}]"
+    return f"{where}: alpha {one.alpha:.2f}{interval}, {units}"
 
 
 def _preference_notes(preference: Preference) -> Iterator[str]:
@@ -118,6 +128,11 @@ def _preference_notes(preference: Preference) -> Iterator[str]:
         f"documents won and lost by tuned: {preference.documents_won} and {preference.documents_lost}; "
         f"sign test p = {_p(preference.p_value)}"
     )
+    if (
+        preference.tuned + preference.base + preference.ties + preference.both_bad + preference.identical
+        > preference.documents
+    ):
+        yield "tuned, base, tie and bad count ratings; in tuned wins the raters of a document are averaged"
     if preference.identical:
         yield f"{_count(preference.identical, 'document')} with identical answers: ties, nobody was asked"
     decided = preference.tuned + preference.base
@@ -141,10 +156,10 @@ def _subjects(summary: RatingSummary) -> str:
 
 def _tables(summary: RatingSummary) -> Iterator[_Table]:
     if summary.preference is not None:
-        headings = ("choices", "n", "tuned", "base", "tie", "bad", "tuned wins", "95% interval", "alpha")
+        headings = ("choices", "docs", "tuned", "base", "tie", "bad", "tuned wins", "95% interval", "alpha")
         by_task = {name: task.preference for name, task in summary.tasks.items() if task.preference is not None}
         rows = [_choice_row(_ALL, summary.preference)] if len(by_task) > 1 else []
-        yield _Table("choices", headings, rows + [_choice_row(visible(name), one) for name, one in by_task.items()])
+        yield _Table(1, headings, rows + [_choice_row(visible(name), one) for name, one in by_task.items()])
     if summary.scores:
         by_task_scores = {name: task.scores for name, task in summary.tasks.items() if task.scores}
         rows = list(_score_rows(_ALL, summary.scores)) if len(by_task_scores) > 1 else []
@@ -152,7 +167,7 @@ def _tables(summary: RatingSummary) -> Iterator[_Table]:
             rows += _score_rows(visible(name), scores)
         paired = summary.tuned is not None
         middle = ("base", "tuned", "difference") if paired else ("mean",)
-        yield _Table("scores", ("scores", "criterion", "n", *middle, "95% interval", "alpha"), rows)
+        yield _Table(2, ("scores", "criterion", "docs", *middle, "95% interval", "alpha"), rows)
 
 
 def _choice_row(name: str, one: Preference) -> tuple[str, ...]:

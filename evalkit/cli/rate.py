@@ -111,7 +111,7 @@ def command(
         names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
         path = output or Path("ratings.jsonl")
         _rate(files, path, chosen, names, rater or _login(), limit, seed, reference, different_prompts, port, browser)
-        _report([path], output_format)
+        _report_session(path, output_format)
 
 
 def _rate(
@@ -223,6 +223,16 @@ def _report(files: Sequence[Path], output_format: Format) -> None:
         from evalkit.cli.progress import standard_output
 
         render(summary, standard_output())
+
+
+def _report_session(path: Path, output_format: Format) -> None:
+    """What the file adds up to, unless the rater has only looked."""
+    from evalkit.ratings.file import read_ratings
+
+    if read_ratings(path).ratings:
+        _report([path], output_format)
+    else:
+        typer.echo("nothing is rated yet; the same command begins again", err=True)
 
 
 def _login() -> str:

@@ -10,36 +10,40 @@ _USER_TURN = re.compile(
     r"|<\|turn>user\n|<｜User｜>|<\|START_OF_TURN_TOKEN\|><\|USER_TOKEN\|>|<user> "
 )
 """Where the user's turn begins in common chat templates."""
+_END_OF_TURN = re.compile(r"<\|im_end\|>|<\|eot_id\|>|<end_of_turn>|<turn\|>|\[/INST\]|<\|end\|>|<｜Assistant｜>|</s>")
+"""Where it ends."""
 
 
 def last_questions(prompts: Sequence[str], shots: int) -> list[str]:
     """The part of each prompt of a task that is its own.
 
-    Lines that all prompts begin or end with are left out (instructions, a template), then all before the last user turn;
-    with few-shot examples and no such turns, all before the last blank line. This is a reading aid, no parser: who wants
-    to be sure looks at the whole prompt.
+    Of a chat it is the last user turn. Else lines that all prompts begin or end with are left out (instructions), and with
+    few-shot examples all before the last blank line. This is a reading aid, no parser: who wants to be sure looks at the
+    whole prompt.
 
     Args:
         prompts: All prompts of a task.
         shots: Number of few-shot examples in each.
     """
-    if len(set(prompts)) < 2:
-        return [_last_turn(prompt, shots) for prompt in prompts]
-    start = _common_start(prompts)
-    start = start[: start.rfind("\n") + 1]
-    rest = [prompt[len(start) :] for prompt in prompts]
+    turns = [_USER_TURN.split(prompt) for prompt in prompts]
+    if all(len(parts) > 1 for parts in turns):
+        own = [_END_OF_TURN.split(parts[-1])[0] for parts in turns]
+    else:
+        own = _without_common_lines(prompts)
+        if shots:
+            own = [text.rstrip().rpartition("\n\n")[2] for text in own]
+    return [text.strip() or prompt for text, prompt in zip(own, prompts, strict=True)]
+
+
+def _without_common_lines(texts: Sequence[str]) -> Sequence[str]:
+    if len(set(texts)) < 2:
+        return texts
+    start = _common_start(texts)
+    length = start.rfind("\n") + 1
+    rest = [text[length:] for text in texts]
     end = _common_start([text[::-1] for text in rest])[::-1]
-    end = end[end.find("\n") :] if "\n" in end else ""
-    return [
-        _last_turn(text[: len(text) - len(end)], shots) or prompt for text, prompt in zip(rest, prompts, strict=True)
-    ]
-
-
-def _last_turn(text: str, shots: int) -> str:
-    turns = _USER_TURN.split(text)
-    if len(turns) == 1 and shots:
-        turns = text.rstrip().split("\n\n")
-    return turns[-1].strip()
+    tail = len(end) - end.find("\n") if "\n" in end else 0
+    return [text[: len(text) - tail] for text in rest]
 
 
 def _common_start(texts: Sequence[str]) -> str:

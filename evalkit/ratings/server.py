@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             respond(urlsplit(self.path).path.lstrip("/").partition("/")[2])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except OutputError as error:
             self._send_json({"error": f"{error.message}; this rating is not saved"}, HTTPStatus.INSUFFICIENT_STORAGE)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.ratings.file import merge, read_ratings
-from evalkit.ratings.model import CRITERIA, RatedRun, Rating, Ratings, Side
+from evalkit.ratings.model import CRITERIA, HIGHEST, LOWEST, RatedRun, Rating, Ratings, Side
 from evalkit.stats.agreement import Agreement, krippendorff_alpha
 from evalkit.stats.clusters import cluster_robust
 from evalkit.stats.intervals import wilson
@@ -247,8 +247,8 @@ def _criterion(criterion: str, ratings: Sequence[Rating]) -> CriterionScores:
     return CriterionScores(
         criterion=criterion,
         documents=len(base),
-        base=_mean(means, clusters),
-        tuned=None if other is None else _mean(other, clusters),
+        base=_clipped(_mean(means, clusters)),
+        tuned=None if other is None else _clipped(_mean(other, clusters)),
         difference=None if gains is None else _mean(gains, clusters),
         agreement=krippendorff_alpha(
             [values for _, values in units], "ordinal", groups=[document for document, _ in units]
@@ -276,6 +276,13 @@ def _clusters(ratings: Sequence[Rating], documents: Mapping[Document, Any]) -> l
 def _mean(values: Sequence[float], clusters: Sequence[tuple[str, str, str]]) -> Estimate:
     _, interval = cluster_robust(values, clusters)
     return Estimate(fmean(values), None if interval is None else (interval.low, interval.high))
+
+
+def _clipped(score: Estimate) -> Estimate:
+    """Within the scale."""
+    if score.ci95 is None:
+        return score
+    return Estimate(score.value, (max(score.ci95[0], LOWEST), min(score.ci95[1], HIGHEST)))
 
 
 def _share_interval(means: Sequence[float], clusters: Sequence[tuple[str, str, str]]) -> tuple[float, float] | None:

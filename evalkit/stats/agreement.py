@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from evalkit.stats.bootstrap import bootstrap
 from evalkit.stats.intervals import Interval
 
 Measurement = Literal["nominal", "ordinal", "interval", "ratio"]
@@ -70,22 +68,30 @@ def krippendorff_alpha(
     if not kept:
         return Agreement(None, None, measurement, 0, 0)
     size = len(values)
-    coincidences = np.stack([_coincidences(units[place], values).ravel() for place in kept])
-
-    def score(rows: Matrix) -> float:
-        return _alpha(rows.sum(axis=0).reshape(size, size), values, measurement)
-
-    alpha = score(coincidences)
+    coincidences = np.stack([_coincidences(units[place], values) for place in kept])
+    alpha = float(_alphas(coincidences.sum(axis=0), values, measurement))
     if math.isnan(alpha):
         return Agreement(None, None, measurement, len(kept), pairable)
-    members: dict[Hashable, list[int]] = {}
-    for row, place in enumerate(kept):
-        members.setdefault(place if groups is None else groups[place], []).append(row)
-    interval = None
-    if resamples and len(members) >= 2:
-        _, found = bootstrap(coincidences.tolist(), list(members.values()), score, resamples)
-        interval = None if math.isnan(found.low) else found
-    return Agreement(alpha, interval, measurement, len(kept), pairable)
+    numbers: dict[Hashable, int] = {}
+    codes = [numbers.setdefault(place if groups is None else groups[place], len(numbers)) for place in kept]
+    members = np.zeros((len(numbers), size, size))
+    np.add.at(members, codes, coincidences)
+    return Agreement(alpha, _interval(members, values, measurement, resamples), measurement, len(kept), pairable)
+
+
+def _interval(
+    members: Matrix, values: dict[float | str, int], measurement: Measurement, resamples: int
+) -> Interval | None:
+    """Percentile interval from the coincidences of each group, [groups, values, values]; they add up over groups."""
+    count = len(members)
+    if count < 2 or not resamples:
+        return None
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
+    alphas = _alphas(np.tensordot(drawn.astype(np.float64), members, axes=1), values, measurement)
+    if np.isnan(alphas).any():
+        return None
+    low, high = np.quantile(alphas, [0.025, 0.975])
+    return Interval(float(low), float(high), 0.95, "percentile bootstrap")
 
 
 def _values(units: Sequence[Sequence[float | str]], measurement: Measurement) -> dict[float | str, int]:
@@ -105,24 +111,24 @@ def _coincidences(unit: Sequence[float | str], values: dict[float | str, int]) -
     return (np.outer(counts, counts) - np.diag(counts)) / (len(unit) - 1)
 
 
-def _alpha(coincidences: Matrix, values: dict[float | str, int], measurement: Measurement) -> float:
-    totals = coincidences.sum(axis=1)
+def _alphas(coincidences: Matrix, values: dict[float | str, int], measurement: Measurement) -> Matrix:
+    """The alpha of each matrix of coincidences, [..., values, values] -> [...]; NaN where it is not defined."""
+    totals = coincidences.sum(axis=-1)
     squares = _squared_differences(list(values), totals, measurement)
-    expected = float((np.outer(totals, totals) * squares).sum())
-    if expected == 0:
-        return math.nan
-    return 1 - (float(totals.sum()) - 1) * float((coincidences * squares).sum()) / expected
+    expected = (totals[..., :, None] * totals[..., None, :] * squares).sum(axis=(-2, -1))
+    observed = (totals.sum(axis=-1) - 1) * (coincidences * squares).sum(axis=(-2, -1))
+    ratio: Matrix = np.divide(observed, expected, out=np.full(expected.shape, np.nan), where=expected > 0)
+    return 1 - ratio
 
 
 def _squared_differences(values: Sequence[float | str], totals: Matrix, measurement: Measurement) -> Matrix:
-    """The squared difference of each pair of values, float64 [values, values]."""
+    """The squared difference of each pair of values, [..., values, values]; of ordinal ones it depends on `totals`."""
     if measurement == "nominal":
         return 1 - np.eye(len(values))
     if measurement == "ordinal":
         # ranks lie half of either value's number apart, and the whole number of every value between them
-        steps = [0.0, *((one + other) / 2 for one, other in pairwise(totals.tolist()))]
-        positions = np.cumsum(steps)
-        return np.subtract.outer(positions, positions) ** 2
+        positions = np.cumsum(totals, axis=-1) - totals / 2
+        return (positions[..., :, None] - positions[..., None, :]) ** 2
     numbers = np.asarray(values, dtype=np.float64)
     differences = np.subtract.outer(numbers, numbers)
     if measurement == "interval":
