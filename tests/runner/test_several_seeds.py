@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import evalkit
-from evalkit import DataSource, MockModel, MultipleChoice, Task, Text
+from evalkit import DataSource, MockModel, MultipleChoice, Task
 from evalkit.documents import OpenQuestion
 from evalkit.errors import InterruptedRunError, UsageError
 from evalkit.requests import Generate, Request, Score
@@ -115,8 +115,6 @@ def test_tasks_that_do_not_depend_on_the_seed_are_evaluated_once() -> None:
 
 
 def test_scores_that_are_no_means() -> None:
-    text = quiz(document=lambda row: Text(row["q"]), shots=0)
-    assert evaluate(model=MockModel(), tasks=[text]).tasks["quiz"].n == 30
     cloze = quiz(document=lambda row: evalkit.Cloze(row["q"], row["right"]), metrics=("acc", "perplexity"))
     value = evaluate(model=MockModel(), tasks=[cloze], shots_seeds=3).tasks["quiz"].metrics["perplexity"]
     assert value.spread is not None
