@@ -51,6 +51,13 @@ def test_messages_are_turns() -> None:
     ]
 
 
+def test_messages_with_the_examples_in_one_turn() -> None:
+    assert PROMPT.messages("Be brief.", multiturn=False) == [
+        {"role": "system", "content": "Be brief.\n\nDo it.\n\n"},
+        {"role": "user", "content": "1+1= 2\n\n2+2= 4\n\n3+3="},
+    ]
+
+
 def test_no_instruction_gives_no_system_turn() -> None:
     assert [turn["role"] for turn in replace(PROMPT, description="", shots=()).messages()] == ["user"]
 

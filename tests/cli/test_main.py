@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,6 +117,37 @@ def test_a_missing_model_is_an_error_that_names_it(folder: Path) -> None:
 def test_a_tokenizer_without_a_template_is_named(folder: Path, model: str) -> None:
     done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--chat-template", "on", folder=folder)
     check_error(done, 5, "template")
+
+
+def test_documents_without_an_answer_end_with_exit_code_5_and_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evalkit import Cloze, DataSource, MockModel, Task, api
+    from evalkit.cli import main
+    from evalkit.requests import Failure, Reply, Request
+
+    class Failing(MockModel):
+        def _answer(self, request: Request) -> Reply:
+            return Failure("the server said no") if "2" in getattr(request, "context", "") else super()._answer(request)
+
+    data = DataSource(id="own", rows=[{"q": "1+1=", "a": "2"}, {"q": "2+2=", "a": "4"}])
+    task = Task(name="sums", data=data, document=lambda row: Cloze(row["q"], row["a"]), metrics=("acc",))
+    run = api.run
+
+    def on_a_mock(model: str, tasks: str, **options: Any) -> Any:
+        return run(model=Failing(), tasks=[task], **options)
+
+    monkeypatch.setattr(api, "run", on_a_mock)
+    output = tmp_path / "base.json"
+    monkeypatch.setattr(sys, "argv", ["evalkit", "run", "-m", "mock", "-t", "sums", "-o", str(output)])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 5
+    shown = capsys.readouterr()
+    assert "note: sums: 1 errored" in shown.out
+    assert "1 of 2 documents could not be answered" in shown.err
+    assert "the same command asks them again" in shown.err
+    assert json.loads(output.read_text())["tasks"]["sums"]["outcomes"]["errored"] == 1
 
 
 def test_no_option_is_a_usage_error(folder: Path) -> None:

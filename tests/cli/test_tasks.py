@@ -10,8 +10,15 @@ from typer.testing import CliRunner, Result
 from evalkit.cli import task_list, task_show
 from evalkit.cli.task_show import visible
 from evalkit.cli.tasks import app
+from evalkit.data import DataOptions
+from evalkit.decoding import Decoding
+from evalkit.documents import OpenQuestion
 from evalkit.errors import OutputError, UnknownTaskError, UsageError
-from evalkit.registry import registered
+from evalkit.registry import Selection, registered
+from evalkit.runner.rendering import render_plain
+from evalkit.runner.settings import ChatTemplate
+from evalkit.task import DataSource, Task
+from tests.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
 
 def run(*arguments: str) -> Result:
@@ -102,7 +109,6 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
 
 
 def test_show_with_a_model_prints_tokens(tmp_path: Path) -> None:
-    from tests.tiny_models import tiny_tokenizer
 
     tokenizer = tiny_tokenizer(add_bos=True)
     with mock.patch("evalkit.models.load_tokenizer", return_value=tokenizer):
@@ -115,10 +121,56 @@ def test_show_with_a_model_prints_tokens(tmp_path: Path) -> None:
 
 
 def test_a_doubled_bos_is_shouted(tmp_path: Path) -> None:
-    printer = task_show._Printer(task_show.ShowOptions(1, None, False, None, False))
+    printer = task_show._Printer(task_show._Reader(None), render_plain, every_token=False)
     printer.tokenizer = mock.Mock(bos_token_id=1, decode=lambda ids: "<bos>")
     assert printer._beginning([1, 1, 5]) == "BOS (1 '<bos>') at the start 2 TIMES"
     assert printer._beginning([5]) == "no BOS (1 '<bos>') at the start"
+
+
+def show_sums(capsys: pytest.CaptureFixture[str], model: str | None, chat_template: ChatTemplate = "auto") -> str:
+    task = Task(
+        name="sums",
+        data=DataSource(id="own", rows=[{"q": "1+1=", "a": "2"}]),
+        document=lambda row: OpenQuestion(row["q"], row["a"]),
+        metrics=("exact_match",),
+        decoding=Decoding(max_new_tokens=7, stop=("\n\n", "Q:"), temperature=0.5),
+    )
+    options = task_show.ShowOptions(1, model, chat_template, None, False)
+    task_show.show_tasks(Selection({"sums": task}, {}), DataOptions(), options)
+    return capsys.readouterr().out
+
+
+def test_show_of_a_task_that_generates(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = show_sums(capsys, None).splitlines()
+    assert "prompt plain text (the model has no chat template)" in lines
+    shown = lines[lines.index("  prompt, 4 characters") :]
+    assert shown == [
+        "  prompt, 4 characters",
+        "    │1+1=│",
+        "  then at most 7 tokens, temperature 0.5",
+        "  until",
+        "    │⏎",
+        "    │⏎",
+        "    ││",
+        "    │Q:│",
+        "  expected *",
+        "    │2│",
+    ]
+
+
+def test_show_puts_an_open_question_through_the_models_template_as_a_run_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tokenizer = tiny_tokenizer(add_bos=True, chat_template="{{ bos_token }}" + CHAT_TEMPLATE)
+    with mock.patch("evalkit.models.load_tokenizer", return_value=tokenizer):
+        shown = show_sums(capsys, "tiny")
+        plain = show_sums(capsys, "tiny", "off")
+    assert "prompt chat (an open question, and the model has a chat template)" in shown
+    assert "    │<bos><|user|>⏎\n    │1+1=⏎\n    │<|assistant|>⏎\n    ││" in shown
+    # the template's own BOS is the only one
+    assert "BOS (0 '<bos>') at the start:" in shown
+    assert "BOS (0 '<bos>') at the start:" in plain
+    assert "    │1+1=│" in plain
 
 
 def test_a_chat_template_needs_a_model(tmp_path: Path) -> None:

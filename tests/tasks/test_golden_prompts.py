@@ -156,7 +156,8 @@ def test_prompts_equal_lm_evals_on_made_up_rows(spec: str, overlap: bool) -> Non
 
 @pytest.mark.parametrize("system", [None, "Answer briefly.", "Answer.\n"])
 @pytest.mark.parametrize("spec", ["cmmlu_anatomy:2shot", "piqa:2shot", "openbookqa"])
-def test_chat_turns_equal_lm_evals(spec: str, system: str | None) -> None:
+@pytest.mark.parametrize("multiturn", [True, False])
+def test_chat_turns_equal_lm_evals(spec: str, system: str | None, multiturn: bool) -> None:
     from evalkit.documents import MultipleChoice
     from evalkit.prompts import build_prompt, draw_shots
 
@@ -177,7 +178,7 @@ def test_chat_turns_equal_lm_evals(spec: str, system: str | None) -> None:
         task.shots,
         system_instruction=system,
         apply_chat_template=True,
-        fewshot_as_multiturn=True,
+        fewshot_as_multiturn=multiturn,
         chat_template=template,
     )
     ours = []
@@ -185,7 +186,7 @@ def test_chat_turns_equal_lm_evals(spec: str, system: str | None) -> None:
         document = task.document(row)
         assert isinstance(document, MultipleChoice)
         examples = [task.document(pool[place]).example() for place in places]  # type: ignore[union-attr]
-        ours.append(build_prompt(task, examples, document.question).messages(system))
+        ours.append(build_prompt(task, examples, document.question).messages(system, multiturn=multiturn))
     assert ours == seen
 
 

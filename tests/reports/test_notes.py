@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from evalkit.reports.markdown import markdown
+from evalkit.reports.notes import notes
+from evalkit.results import MetricValue, Run, Spread, TaskResult
+from tests.reports.test_terminal import printed
+from tests.result_examples import run, task_result
+
+CHAT = {"used": True, "available": True, "why": "an open question"}
+PLAIN = {"used": False, "available": True, "why": "plain text is lm-eval's default for this task"}
+
+
+def result(outcomes: dict[str, int] | None = None, **settings: Any) -> TaskResult:
+    one = task_result([1, 0, 1])
+    return replace(one, settings=settings, **({"outcomes": outcomes} if outcomes else {}))
+
+
+def seeded() -> Run:
+    one = task_result([1, 0, 1])
+    value = MetricValue(0.5, 0.05, (0.4, 0.6), True, 0.25, Spread((1234, 1235, 1236), (0.48, 0.5, 0.52)))
+    return run({"quiz": replace(one, metrics={"acc": value}), "other": task_result([1, 0])})
+
+
+def test_documents_without_a_readable_answer_are_never_silent() -> None:
+    outcomes = {
+        "right": 3,
+        "wrong": 2,
+        "mixed": 1,
+        "unparsed": 12,
+        "truncated": 3,
+        "empty": 1,
+        "errored": 2,
+        "refused": 0,
+    }
+    assert notes(run({"gsm8k": result(outcomes)})) == ["gsm8k: 12 unparsed, 3 truncated, 1 empty, 2 errored"]
+
+
+def test_what_went_through_the_chat_template_and_what_did_not() -> None:
+    tasks = {
+        "sums": result(chat_template=CHAT),
+        "gsm8k": result(chat_template=PLAIN, decoding={"samples": 1}),
+        "arc_easy": result(chat_template=PLAIN),  # log-likelihoods are plain by custom: no news
+        "base": result(chat_template={**PLAIN, "available": False}, decoding={}),
+    }
+    assert notes(run(tasks)) == [
+        "sums: asked through the chat template (an open question)",
+        "gsm8k: asked in plain text, not through the model's chat template (plain text is lm-eval's default for this task)",
+    ]
+
+
+def test_notes_name_a_few_tasks_and_count_the_rest() -> None:
+    many = {f"t{number}": result(chat_template=CHAT) for number in range(9)}
+    assert notes(run(many)) == ["all tasks: asked through the chat template (an open question)"]
+    assert notes(run({**many, "plain": result()}))[0].startswith("t0, t1, t2 and 6 more: asked through")
+
+
+def test_settings_that_are_not_the_default() -> None:
+    changed = {
+        "decoding": {"temperature": 0.7, "samples": 5, "seed": 3},
+        "shots_sampler": "nearest",
+        "shots_seed": 1234,
+    }
+    assert notes(run({"quiz": result()}, chat_template="auto", thinking="off", **changed)) == [
+        "not the default: thinking: off, shots sampler: nearest, temperature: 0.7, samples: 5, seed: 3"
+    ]
+    greedy = {"max_new_tokens": 9, "seed": 0}
+    assert notes(run({"quiz": result()}, decoding=greedy)) == ["not the default: max new tokens: 9"]
+
+
+def test_signatures_are_said_once() -> None:
+    signatures = {"bleu": "nrefs:1|case:mixed|tok:13a|version:2.5.1"}
+    tasks = {"en-de": result(signatures=signatures), "de-en": result(signatures=signatures), "quiz": result()}
+    assert notes(run(tasks)) == ["en-de, de-en: bleu is nrefs:1|case:mixed|tok:13a|version:2.5.1"]
+
+
+def test_the_spread_over_seeds_is_in_the_tables_and_the_notes() -> None:
+    text = printed(seeded(), 80)
+    line = next(line for line in text.splitlines() if line.startswith("quiz"))
+    assert line.split()[-4:] == ["50.0%", "40.0–60.0", "±2.0", "25.0%"]
+    assert "seeds" in text.splitlines()[2]
+    assert max(map(len, text.splitlines())) <= 80
+    said = "quiz: acc with 3 few-shot seeds is 48.0% to 52.0%, standard deviation 2.0"
+    assert notes(seeded()) == [said]
+    lines = markdown(seeded()).splitlines()
+    assert "| sd of seeds |" in lines[2]
+    assert "| ±2.0 |" in next(line for line in lines if line.startswith("| quiz"))
+    assert "+-2.0" in printed(seeded(), 80, encoding="ascii")
+
+
+def test_without_seeds_there_is_no_such_column() -> None:
+    single = run({"other": task_result([1, 0])})
+    assert "seeds" not in printed(single, 80)
+    assert "seeds" not in markdown(single)
