@@ -61,7 +61,7 @@ class Evaluation:
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
         data_dir: Folders of datasets laid out as on the hub, joined by the path separator.
         offline: Touch no network.
-        trust_remote_code: Allow Python code that comes with a model.
+        trust_remote_code: Allow Python code that comes with a model, or from the hub with a metric (`evaluate:NAME`).
         allow_pickle: Allow pickled weights.
         output: Result file (.json); nothing is written without it.
         progress: Told what happens; silent without it.
@@ -131,7 +131,7 @@ class Evaluation:
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
         )
-        data = DataOptions.resolve(self.data_dir, self.offline)
+        data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
 
     def _decoding(self) -> dict[str, Any]:

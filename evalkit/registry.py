@@ -149,9 +149,23 @@ def _load_perplexity(name: str, shots: int | None) -> Sequence[Registered]:
     return [text_task(Path(name))]
 
 
+def _load_translation(name: str, shots: int | None) -> Sequence[Registered]:
+    from evalkit.translation_tasks import translation_task
+
+    return [translation_task(name, shots or 0)]
+
+
+def _load_summary(name: str, shots: int | None) -> Sequence[Registered]:
+    from evalkit.summary_file import summary_task
+
+    return [summary_task(name, shots or 0)]
+
+
 prefixes: dict[str, Callable[[str, int | None], Sequence[Registered]]] = {
     "lm-eval:": _load_lm_eval,
     "perplexity:": _load_perplexity,
+    "summary:": _load_summary,
+    "translation:": _load_translation,
 }
 """Specs that begin so are given to the function: (the rest of the spec, number of shots asked for) -> tasks, with those
 shots already set."""

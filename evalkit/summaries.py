@@ -157,6 +157,47 @@ def corpus_value(
     return MetricValue(value, stderr, (interval.low, interval.high), higher_is_better, None)
 
 
+def whole_value(
+    name: str,
+    samples: Sequence[Sample],
+    field: str,
+    score: Callable[[Sequence[str], Sequence[Sequence[str]]], float] | None,
+    *,
+    higher_is_better: bool,
+) -> MetricValue:
+    """A score of all documents together, from their texts.
+
+    Where it equals the mean of the documents' values it is taken for a mean, with that one's interval. Otherwise it has
+    none: a bootstrap would compute the whole score a thousand times.
+
+    Args:
+        name: Metric, as in `Sample.metrics`, which may lack it.
+        samples: All samples of the task; those not scored are left out.
+        field: Field of a sample that holds its text and references.
+        score: Texts and the references of each -> score; None for the mean of the documents' values in its place.
+        higher_is_better: Direction, passed on.
+
+    Raises:
+        EvaluationError: No sample was scored, or without `score` none has a value.
+        NonFiniteError: The score is NaN or infinite.
+    """
+    scored = [sample for sample in samples if sample.outcome not in UNSCORED]
+    valued = [sample for sample in scored if name in sample.metrics]
+    if not scored or (score is None and not valued):
+        raise EvaluationError(f"no document has a value for {name}", hint="see the errors of the single documents")
+    mean = mean_value(name, valued, higher_is_better=higher_is_better, binary=False) if valued else None
+    if score is None and mean is not None:
+        return mean
+    assert score is not None
+    texts = [sample.fields[field] for sample in scored]
+    value = float(score([one["text"] for one in texts], [one["references"] for one in texts]))
+    if not math.isfinite(value):
+        raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' texts")
+    if mean is not None and len(valued) == len(scored) and math.isclose(mean.value, value, rel_tol=1e-9, abs_tol=1e-12):
+        return mean
+    return MetricValue(value, None, None, higher_is_better, None)
+
+
 def cluster_names(samples: Sequence[Sample]) -> list[Hashable] | None:
     """The samples' clusters, one each (of its own where it has none); None where no two samples share one."""
     named = [sample.cluster for sample in samples if sample.cluster is not None]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evalkit.data import embedded, hub, local
+from evalkit.data import embedded, hub, local, test_sets
 from evalkit.data.formats import read_file
 from evalkit.data.local import Found, NotHere
 from evalkit.data.options import DataOptions, pulled_folder
@@ -40,6 +42,8 @@ def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], option
         name = _own_file(source, split)
         found, origin = Found(read_file(Path(source.base) / name, columns), None, None), "file"
         identity = name if not Path(name).is_absolute() else Path(name).name
+    elif source.id.startswith(test_sets.PREFIX):
+        found, origin, identity = _test_set(source, split, options)
     elif source.id:
         found, origin = _search(source, split, columns, options)
         identity = source.id
@@ -65,6 +69,28 @@ def _own_file(source: DataSource, split: str) -> str:
             hint="Add a file of that name to `files`, or change `split` or `shots_split`.",
         )
     return source.files[split]
+
+
+def _test_set(source: DataSource, split: str, options: DataOptions) -> tuple[Found, str, str]:
+    """A test set of sacrebleu: from its cache, else the same sentences from a local copy of a hub dataset, else fetched.
+
+    Returns:
+        Rows, origin, and id of what was read.
+    """
+    if found := test_sets.cached(source):
+        return found, "sacrebleu", source.id
+    twin = test_sets.twin(source)
+    if twin is not None and source.config is not None:
+        with suppress(DataError):  # what is missing is told of the test set
+            copy, origin = _search(twin, split, {}, replace(options, offline=True))
+            rows = test_sets.twin_rows(copy.rows, source.config)
+            return Found(rows, copy.config, copy.revision), origin, twin.id
+    if options.offline:
+        raise DataError(
+            f"{test_sets.label(source)} is not in its cache, and nothing may be fetched offline",
+            hint=test_sets.ways(source),
+        )
+    return test_sets.download(source), "sacrebleu", source.id
 
 
 def _search(source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions) -> tuple[Found, str]:

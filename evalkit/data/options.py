@@ -31,19 +31,24 @@ class DataOptions:
     Attributes:
         directories: Folders of `org/name/` directories laid out as on the Hugging Face hub, searched in this order.
         offline: Never touch the network; the hub's local cache is still read.
+        trust_remote_code: Python code that the hub sends (metrics of the `evaluate` library) may run.
     """
 
     directories: tuple[Path, ...] = ()
     offline: bool = False
+    trust_remote_code: bool = False
 
     @classmethod
-    def resolve(cls, data_dir: str | None = None, offline: bool | None = None) -> DataOptions:
+    def resolve(
+        cls, data_dir: str | None = None, offline: bool | None = None, *, trust_remote_code: bool = False
+    ) -> DataOptions:
         """Fills what the user left open from the environment.
 
         Args:
             data_dir: Folders joined by `os.pathsep`; None takes `EVALKIT_DATA_DIR`.
             offline: None takes `EVALKIT_OFFLINE` or `HF_HUB_OFFLINE`. `False` cannot switch `HF_HUB_OFFLINE` off, since
                 the hub's own library obeys it too.
+            trust_remote_code: Passed on.
 
         Raises:
             UsageError: A folder does not exist.
@@ -60,8 +65,8 @@ class DataOptions:
                 )
         hub_offline = _switched_on("HF_HUB_OFFLINE")
         if offline is None:
-            return cls(directories, hub_offline or _switched_on("EVALKIT_OFFLINE"))
-        return cls(directories, offline or hub_offline)
+            offline = _switched_on("EVALKIT_OFFLINE")
+        return cls(directories, offline or hub_offline, trust_remote_code)
 
 
 def _switched_on(variable: str) -> bool:

@@ -20,7 +20,7 @@ class DatasetInfo:
         config: Configuration that was read; None for a task's own files.
         split: Split as the task names it.
         revision: Commit on the hub, or `package==version` for the embedded pack; None where unknown.
-        source: `file`, `data-dir`, `embedded` or `hub`.
+        source: `file`, `data-dir`, `embedded`, `hub`, or `sacrebleu` for its own test sets.
         sha256: Hash of the content of the rows in order (canonical JSON), the same for equal rows in any format.
     """
 

@@ -11,17 +11,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evalkit.documents import OpenQuestion
 from evalkit.errors import TaskDefinitionError
 from evalkit.extraction import Extractor
 from evalkit.results import MetricValue, Sample
-from evalkit.summaries import corpus_value, mean_value
+from evalkit.summaries import corpus_value, mean_value, whole_value
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from evalkit.data import DataOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,30 @@ class TextMetric:
         higher_is_better: Direction.
         binary: A text's value is 0 or 1; such metrics can be taken over samples (`pass@K`, `maj@K`).
         bounds: Range that the metric can have.
-        value: Document and text (None where nothing was extracted) -> the text's value.
-        corpus: How a task's score is made where it is not the mean.
+        value: Document and text (None where nothing was extracted) -> the text's value; None where the metric is not
+            defined on this one text, which only those with `whole` may say.
+        corpus: How a task's score is made where it is not the mean, from statistics of the documents.
+        whole: The same from the texts themselves, where nothing less will do: texts and the references of each -> score.
         lm_eval: lm-eval's name of it; empty where it has none.
-        signature: How exactly it was computed (sacrebleu's signature), for the result file.
+        signature: How exactly it was computed, for the result file; a function of the documents where it depends on
+            them (sacrebleu's signature tells the number of references).
+        prepare: Loads what the metric needs, before the model is loaded, so that what is missing is told at once.
     """
 
     name: str
     higher_is_better: bool
     binary: bool
     bounds: tuple[float, float]
-    value: Callable[[OpenQuestion, str | None], float]
+    value: Callable[[OpenQuestion, str | None], float | None]
     corpus: Corpus | None = None
+    whole: Callable[[Sequence[str], Sequence[Sequence[str]]], float] | None = None
     lm_eval: str = ""
-    signature: str = ""
+    signature: str | Callable[[Sequence[OpenQuestion]], str] = ""
+    prepare: Callable[[DataOptions], None] | None = None
+
+    def signed(self, documents: Sequence[OpenQuestion]) -> str:
+        """The signature for these documents."""
+        return self.signature(documents) if callable(self.signature) else self.signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,36 +97,57 @@ class Measure:
         """Direction."""
         return self.metric.higher_is_better
 
-    def value(self, document: OpenQuestion, texts: Sequence[str | None]) -> float:
-        """The document's value from what was extracted of each of its samples."""
+    def value(self, document: OpenQuestion, texts: Sequence[str | None]) -> float | None:
+        """The document's value from what was extracted of each of its samples; None where it has none."""
         if self.over == "maj":
             return self.metric.value(document, majority(texts[: self.k]))
         values = [self.metric.value(document, text) for text in texts]
         if self.over == "pass":
             return pass_at_k(len(values), sum(value == 1.0 for value in values), self.k)
-        return math.fsum(values) / len(values)
+        defined = [value for value in values if value is not None]
+        return math.fsum(defined) / len(defined) if defined else None
 
-    def statistics(self, document: OpenQuestion, texts: Sequence[str | None]) -> list[float] | None:
-        """What `estimate` needs of the document besides its value; None where the value is enough."""
-        if self.metric.corpus is None:
-            return None
-        return [float(number) for number in self.metric.corpus.statistics(document, texts[0])]
+    def fields(self, document: OpenQuestion, texts: Sequence[str | None]) -> dict[str, Any]:
+        """What `estimate` needs of the document besides its value, as fields of its sample; of the first text."""
+        if self.metric.corpus is not None:
+            statistics = self.metric.corpus.statistics(document, texts[0])
+            return {self._statistics: [float(number) for number in statistics]}
+        if self.metric.whole is not None:
+            return {self._texts: {"text": texts[0] or "", "references": list(document.references)}}
+        return {}
 
     @property
-    def field(self) -> str:
-        """Field of a sample that holds the statistics."""
+    def _statistics(self) -> str:
         return f"{self.name}_statistics"
 
+    @property
+    def _texts(self) -> str:
+        """The same for all metrics that look at the same texts, so that these are kept once."""
+        return f"texts@{self.extractor}" if self.extractor else "texts"
+
     def estimate(self, samples: Sequence[Sample], *, intervals: bool = True) -> MetricValue:
-        """The task's score; see `evalkit.metrics.estimate`. Corpus scores have a bootstrap interval over documents."""
+        """The task's score; see `evalkit.metrics.estimate`.
+
+        Scores from statistics have a bootstrap interval over documents. Those from the texts themselves have the mean's
+        interval where they are the mean of the documents' values, and none otherwise. `intervals` False leaves out what
+        takes long; for the latter that is the score itself, and the mean stands in.
+        """
         if self.metric.corpus is not None:
             return corpus_value(
                 self.name,
                 samples,
-                self.field,
+                self._statistics,
                 self.metric.corpus.score,
                 higher_is_better=self.higher_is_better,
                 resamples=1000 if intervals else 0,
+            )
+        if self.metric.whole is not None:
+            return whole_value(
+                self.name,
+                samples,
+                self._texts,
+                self.metric.whole if intervals else None,
+                higher_is_better=self.higher_is_better,
             )
         values = {sample.metrics[self.name] for sample in samples if self.name in sample.metrics}
         return mean_value(

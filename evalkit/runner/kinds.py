@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from evalkit.data import DataOptions
 from evalkit.decoding import Decoding
 from evalkit.documents import Cloze, Document, OpenQuestion, Text
 from evalkit.errors import TaskDefinitionError
@@ -47,8 +48,8 @@ class Kind(Protocol):
         """Each metric over the samples."""
         ...
 
-    def described(self) -> dict[str, Any]:
-        """JSON values: what of the kind decided the scores."""
+    def described(self, documents: Sequence[Document]) -> dict[str, Any]:
+        """JSON values: what of the kind decided the scores of the documents."""
         ...
 
 
@@ -103,7 +104,7 @@ class ScoredKind:
         """Each metric over the samples."""
         return {one.name: estimate(one, samples) for one in self.metrics}
 
-    def described(self) -> dict[str, Any]:
+    def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Nothing that is not said elsewhere."""
         return {}
 
@@ -114,9 +115,10 @@ class GeneratedKind:
     Args:
         task: Names metrics and extractors.
         decoding: How answers are generated: the task's own with what the user changed.
+        options: Where metrics may load what they need.
     """
 
-    def __init__(self, task: Task, decoding: Decoding) -> None:
+    def __init__(self, task: Task, decoding: Decoding, options: DataOptions) -> None:
         self.task = task
         self.decoding = decoding
 
@@ -130,6 +132,8 @@ class GeneratedKind:
                     f"{measure.name} of task {task.name} needs {measure.k} samples a document, not {decoding.samples}",
                     hint=f"give --samples {measure.k} and a --temperature",
                 )
+            if measure.metric.prepare is not None:
+                measure.metric.prepare(options)
 
     def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
         """One request."""
@@ -145,9 +149,9 @@ class GeneratedKind:
         fields: dict[str, Any] = {"tokens": sum(one.tokens for one in completions), "finish": completions[0].finish}
         for measure in self.measures:
             texts = extracted[measure.extractor]
-            values[measure.name] = measure.value(question, texts)
-            if (numbers := measure.statistics(question, texts)) is not None:
-                fields[measure.field] = numbers
+            if (value := measure.value(question, texts)) is not None:
+                values[measure.name] = value
+            fields |= measure.fields(question, texts)
         if self.task.extractors:
             fields["answers"] = extracted[next(iter(self.task.extractors))]
         return Sample(
@@ -169,9 +173,11 @@ class GeneratedKind:
         """Each metric over the samples."""
         return {one.name: one.estimate(samples, intervals=intervals) for one in self.measures}
 
-    def described(self) -> dict[str, Any]:
+    def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Decoding, extractors, and the metrics' signatures."""
-        signatures = {one.name: one.metric.signature for one in self.measures if one.metric.signature}
+        questions = [_open(document) for document in documents]
+        signed = {one.name: one.metric.signed(questions) for one in self.measures}
+        signatures = {name: signature for name, signature in signed.items() if signature}
         extractors = {name: repr(extractor) for name, extractor in self.task.extractors.items()}
         return {
             "decoding": self.decoding.described(),
@@ -204,9 +210,9 @@ class GeneratedKind:
         return "wrong" if judge else "scored"
 
 
-def kind_of(task: Task, document: Document, decoding: Decoding) -> Kind:
+def kind_of(task: Task, document: Document, decoding: Decoding, options: DataOptions) -> Kind:
     """The kind of a task, told by one of its documents."""
-    return GeneratedKind(task, decoding) if isinstance(document, OpenQuestion) else ScoredKind(task)
+    return GeneratedKind(task, decoding, options) if isinstance(document, OpenQuestion) else ScoredKind(task)
 
 
 def _names(task: Task, decoding: Decoding, find: Callable[[str], TextMetric]) -> list[str]:

@@ -107,7 +107,7 @@ class NativeTaskRun:
             for place, shots in zip(wanted, examples, strict=True)
         )
         decoding = task.decoding.changed(settings.decoding)
-        self.kind = kind_of(task, self.items[0].content.document, decoding)
+        self.kind = kind_of(task, self.items[0].content.document, decoding, options)
 
     def _examples(
         self, documents: Sequence[Row], wanted: Sequence[int], rows: Rows, options: DataOptions
@@ -164,7 +164,7 @@ class NativeTaskRun:
 
     def described(self) -> dict[str, Any]:
         """What the kind of task has to say."""
-        return self.kind.described()
+        return self.kind.described([item.content.document for item in self.items])
 
 
 def _document(task: Task, row: Row, info: DatasetInfo, index: int) -> Document:
