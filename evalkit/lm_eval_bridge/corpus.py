@@ -1,68 +1,68 @@
-"""Scores of all translations together (BLEU, chrF, TER), from what sacrebleu counts in each of them.
+"""lm-eval's scores of all translations together (BLEU, chrF, TER) as evalkit's own metrics of the same name.
 
-lm-eval hands all texts to sacrebleu at once. With the counts of each document kept, running scores and a bootstrap need no
-text to be read again.
+lm-eval hands all texts to sacrebleu at once. With sacrebleu's counts of each document kept, running scores and a bootstrap
+need no text to be read again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from evalkit.documents import OpenQuestion
+from evalkit.metrics import translation
+from evalkit.metrics.text import Corpus, TextMetric
 
 SUFFIX = "_statistics"
 """Field of a sample that holds the counts of a metric: METRIC_statistics."""
 
-
-def scorer(aggregation: Callable[..., Any] | None) -> Any:
-    """The metric of sacrebleu behind one of lm-eval's own aggregations; None for any other aggregation."""
-    if aggregation is None or getattr(aggregation, "__module__", "") != "lm_eval.api.metrics":
-        return None
-    return _scorers().get(aggregation.__name__)
+_NAMES = {"bleu": "bleu", "chrf": "chrf", "chrfpp": "chrf++", "ter": "ter"}
+"""lm-eval's aggregation -> evalkit's metric; both leave sacrebleu at its defaults."""
 
 
-@cache
-def _scorers() -> dict[str, Any]:
-    from sacrebleu.metrics import BLEU, CHRF, TER
+class Counted(NamedTuple):
+    """One document's own score, and the counts that the score of all is made of."""
 
-    return {"bleu": BLEU(), "chrf": CHRF(), "chrfpp": CHRF(word_order=2), "ter": TER()}
+    value: float
+    statistics: Sequence[float]
 
 
-def statistics(metric: Any, item: Any) -> list[float] | None:
-    """What sacrebleu counts in one document.
+def corpus_metric(aggregation: Callable[..., Any] | None) -> Corpus | None:
+    """How the score of all documents is made of their counts; None for an aggregation that is not sacrebleu's."""
+    metric = _metric(aggregation)
+    return None if metric is None else metric.corpus
+
+
+def counted(aggregation: Callable[..., Any] | None, item: Any) -> Counted | None:
+    """What is counted in one document.
 
     Args:
-        metric: sacrebleu's metric.
+        aggregation: lm-eval's.
         item: lm-eval's [reference, text], or [[reference], [text]].
 
     Returns:
-        The counts; None for several references, which lm-eval reduces to the fewest that any document has.
+        None for other aggregations, and for several references: lm-eval reduces them to the fewest that any document has.
     """
-    if not isinstance(item, list | tuple) or len(item) != 2:
+    metric = _metric(aggregation)
+    if metric is None or metric.corpus is None or not isinstance(item, list) or len(item) != 2:
         return None
-    texts = [_single(part) for part in item]
-    if texts[0] is None or texts[1] is None:
+    reference, text = (_single(part) for part in item)
+    if reference is None or text is None:
         return None
-    # the method behind corpus_score; sacrebleu's own significance tests build on it too
-    (counts,) = metric._extract_corpus_statistics([texts[1]], [[texts[0]]])
-    return list(counts)
+    document = OpenQuestion("", reference)
+    value = metric.value(document, text)
+    return None if value is None else Counted(value, list(metric.corpus.statistics(document, text)))
 
 
-def value(metric: Any) -> Callable[[npt.NDArray[np.float64]], float]:
-    """Counts of some documents, float64 [documents, numbers] -> their score."""
-
-    def score(counts: npt.NDArray[np.float64]) -> float:
-        total = [int(number) if number.is_integer() else number for number in counts.sum(axis=0).tolist()]
-        return float(metric._compute_score_from_stats(total).score)
-
-    return score
+def _metric(aggregation: Callable[..., Any] | None) -> TextMetric | None:
+    # a task may call a function of its own "bleu"
+    if aggregation is None or getattr(aggregation, "__module__", "") != "lm_eval.api.metrics":
+        return None
+    name = _NAMES.get(aggregation.__name__)
+    return None if name is None else translation.METRICS[name]
 
 
-def _single(part: str | Sequence[str]) -> str | None:
+def _single(part: Any) -> str | None:
     if isinstance(part, str):
         return part
-    return part[0] if len(part) == 1 and isinstance(part[0], str) else None
+    return part[0] if isinstance(part, list) and len(part) == 1 and isinstance(part[0], str) else None

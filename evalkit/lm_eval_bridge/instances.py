@@ -104,12 +104,15 @@ def at_work() -> Iterator[None]:
     import lm_eval.api.task as task_module
     from lm_eval.utils import env
 
-    kept = task_module.tqdm, env.from_string
-    task_module.tqdm = functools.partial(task_module.tqdm, disable=True)
+    if "from_string" in vars(env):  # within another such block
+        yield
+        return
+    bar = task_module.tqdm
+    task_module.tqdm = functools.partial(bar, disable=True)
     env.from_string = functools.lru_cache(maxsize=4096)(env.from_string)
     try:
         with forward_logs(["lm_eval", "datasets"]):
             yield
     finally:
-        task_module.tqdm = kept[0]
+        task_module.tqdm = bar
         del env.from_string

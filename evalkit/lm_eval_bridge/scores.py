@@ -34,7 +34,7 @@ Aggregation = Callable[[Sequence[Any]], Any]
 
 
 def split_values(
-    values: Mapping[str, Any], aggregations: Mapping[str, Aggregation]
+    values: Mapping[str, Any], aggregations: Mapping[str, Aggregation | None]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Sorts one document's values into numbers and items.
 
@@ -56,9 +56,8 @@ def split_values(
             above, below = item if isinstance(item, list) else (item, 1)
             items[f"{name}_item"] = [above, below]
             numbers[name] = transform.apply(above / below) if below else math.inf
-        elif (counts := _counts(aggregations.get(name), item)) is not None:
-            items[name + corpus.SUFFIX] = counts
-            numbers[name] = _corpus_score(aggregations.get(name), [counts])
+        elif (counted := corpus.counted(aggregations.get(name), item)) is not None:
+            numbers[name], items[name + corpus.SUFFIX] = counted
         elif isinstance(item, bool | int | float):
             if not (math.isnan(item) and _called(aggregations.get(name)) == "nanmean"):
                 numbers[name] = float(item)
@@ -101,12 +100,13 @@ def score(
     if called in ("mean", "nanmean"):
         binary = all(sample.metrics[name] in (0.0, 1.0) for sample in samples)
         return mean_value(name, samples, higher_is_better=higher_is_better, binary=binary, bounds=bounds, chance=chance)
-    if all(name + corpus.SUFFIX in sample.fields for sample in samples):
+    together = corpus.corpus_metric(aggregation)
+    if together is not None and all(name + corpus.SUFFIX in sample.fields for sample in samples):
         return corpus_value(
             name,
             samples,
             name + corpus.SUFFIX,
-            corpus.value(corpus.scorer(aggregation)),
+            together.score,
             higher_is_better=higher_is_better,
             resamples=resamples,
         )
@@ -121,17 +121,6 @@ def score(
         ) from error
     stderr, interval = _bootstrap(items, aggregation, resamples)
     return MetricValue(value, stderr, interval, higher_is_better, None)
-
-
-def _counts(aggregation: Aggregation | None, item: Any) -> list[float] | None:
-    metric = corpus.scorer(aggregation)
-    return None if metric is None else corpus.statistics(metric, item)
-
-
-def _corpus_score(aggregation: Aggregation | None, counts: Sequence[Sequence[float]]) -> float:
-    import numpy as np
-
-    return corpus.value(corpus.scorer(aggregation))(np.asarray(counts, dtype=np.float64))
 
 
 def _called(aggregation: Aggregation | None) -> str:

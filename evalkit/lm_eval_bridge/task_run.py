@@ -193,7 +193,7 @@ class LmEvalTaskRun:
 
     def _filtered(self, item: Item, replies: Sequence[Reply]) -> None:
         """Hands the replies to lm-eval's requests and has the task's filters look at them, once."""
-        responses = []
+        responses: list[list[Any]] = []
         for instance, reply in zip(self._instances(item), replies, strict=True):
             repeats = instance.repeats or 1
             if isinstance(reply, Generation):
