@@ -160,18 +160,31 @@ def packed_attention(
     Raises:
         PackedAttentionError: The model cannot be switched to another attention function.
     """
+    with attention_named(model, NAME):
+        try:
+            carry.cut(row.carried)
+            run = _current.run = _Run(row, carry, keep, exact_rows, model.device)
+            yield
+            if keep:
+                carry.replace(run.kept, row.carried + row.groups[-1].stop)
+        finally:
+            _current.run = None
+
+
+@contextmanager
+def attention_named(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Within this context `model` attends with the registered function `name`.
+
+    Raises:
+        PackedAttentionError: The model cannot be switched to another attention function.
+    """
     original = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    if model.config._attn_implementation != NAME:
+    model.set_attn_implementation(name)
+    if model.config._attn_implementation != name:
         raise PackedAttentionError(f"{type(model).__name__} has an attention of its own")
     try:
-        carry.cut(row.carried)
-        run = _current.run = _Run(row, carry, keep, exact_rows, model.device)
         yield
-        if keep:
-            carry.replace(run.kept, row.carried + row.groups[-1].stop)
     finally:
-        _current.run = None
         model.set_attn_implementation(original)
 
 

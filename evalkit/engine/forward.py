@@ -115,6 +115,19 @@ class SplitModel:
         logits: torch.Tensor = self.core(**inputs, use_cache=False).logits
         return logits
 
+    def logits(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Logits of some positions.
+
+        Args:
+            states: [positions, size], what `states` gave.
+            rows: int64 [chosen], which positions.
+
+        Returns:
+            float32 [chosen, vocabulary].
+        """
+        chosen = states.index_select(0, rows)
+        return (self._head(chosen[None])[0] if self.split else chosen).float()
+
     def log_probabilities(
         self, states: torch.Tensor, pairs: ScoredPairs, *, upcast: bool = True, block: int | None = None
     ) -> torch.Tensor:

@@ -27,6 +27,7 @@ FIXED_SIZE = 4096
 # Shares of the free memory that batches and carried keys may take; the rest is for the allocator and for others.
 ACTIVATION_SHARE = 0.5
 CARRY_SHARE = 0.2
+GENERATION_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,11 @@ def carry_limit(split: SplitModel, max_length: int) -> int:
     if fitting >= max_length:
         return max_length
     return 1 << fitting.bit_length() - 1 if fitting else 0
+
+
+def generation_bytes(device: torch.device) -> int:
+    """Bytes that keys and values of the sequences being generated may take."""
+    return int(GENERATION_SHARE * free_memory(device))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -128,17 +128,21 @@ class BatchSizes(NamedTuple):
 
 def depth_first(sequences: Sequences[Sequence], indices: Sequences[int] | None = None) -> Order:
     """Sorts sequences (all, or those at `indices`) by input tokens; one comes before those it is a prefix of."""
-    chosen = range(len(sequences)) if indices is None else indices
+    return order_of([sequence.inputs for sequence in sequences], indices)
+
+
+def order_of(inputs: Sequences[TokenArray], indices: Sequences[int] | None = None) -> Order:
+    """As `depth_first`, of bare token arrays."""
+    chosen = range(len(inputs)) if indices is None else indices
     # Big-endian bytes compare as the token ids do, in C; sequences that share an array share its key.
     keys: dict[int, bytes] = {}
     for index in chosen:
-        inputs = sequences[index].inputs
-        if id(inputs) not in keys:
-            keys[id(inputs)] = inputs.astype(">u4").tobytes()
-    ordered = sorted(chosen, key=lambda index: keys[id(sequences[index].inputs)])
+        if id(inputs[index]) not in keys:
+            keys[id(inputs[index])] = inputs[index].astype(">u4").tobytes()
+    ordered = sorted(chosen, key=lambda index: keys[id(inputs[index])])
     shared = np.zeros(len(ordered), dtype=np.int64)
     for place in range(1, len(ordered)):
-        shared[place] = common_prefix(sequences[ordered[place - 1]].inputs, sequences[ordered[place]].inputs)
+        shared[place] = common_prefix(inputs[ordered[place - 1]], inputs[ordered[place]])
     return Order(np.array(ordered, dtype=np.int64), shared)
 
 
