@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,17 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.local_generation import LocalGeneration, TokenizedPrompt
 from evalkit.engine import memory
 from evalkit.engine import sequences as token_sequences
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
+from evalkit.engine.generation.loop import NonFinitePromptError
+from evalkit.engine.generation.prompt import Prompt
 from evalkit.engine.tokenization import TextEncoder
 from evalkit.errors import NonFiniteError, OverLengthError
 from evalkit.models.background import Background
 from evalkit.models.load import LoadedModel
-from evalkit.requests import Request, Response, Roll, Score
+from evalkit.requests import Generate, Request, Response, Roll, Score
 from evalkit.run_plan import Cost
 
 if TYPE_CHECKING:
@@ -32,10 +35,12 @@ class TokenizedRequests:
 
     Attributes:
         requests: What was asked.
-        lengths: Inputs each `Score` needs at once, before any cutting; 0 for `Roll`.
+        lengths: Inputs each `Score` needs at once, and prompt and answer of each `Generate`, before any cutting; 0 for
+            `Roll`.
         tokens: Inputs of all sequences of each request.
         sequences: All sequences of all requests.
         owners: For each sequence the request it belongs to.
+        prompts: Request -> what is to be continued.
     """
 
     requests: Sequence[Request]
@@ -43,6 +48,7 @@ class TokenizedRequests:
     tokens: Sequence[int]
     sequences: Sequence[token_sequences.Sequence]
     owners: Sequence[int]
+    prompts: Mapping[int, TokenizedPrompt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class LocalBackend:
     def __init__(self, model: LoadedModel | OpenedModel, options: LocalOptions | None = None) -> None:
         self.options = options or LocalOptions()
         self.encoder = TextEncoder(model.tokenizer, model.prefix_token)
+        self.generation = LocalGeneration(model.tokenizer, self.encoder)
         self._model = model
         self._ready = Background(self._make_ready)
         if isinstance(model, LoadedModel):
@@ -140,7 +147,10 @@ class LocalBackend:
             "compat_lm_eval": self.options.compat_lm_eval,
             "stride": self.options.stride,
             "max_length": self.max_length,
-            "self_check": asdict(self.engine.check),
+            "self_check": {
+                **asdict(self.engine.check),
+                **({} if (found := self.engine.generator.check) is None else {"generation": asdict(found)}),
+            },
         }
 
     def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
@@ -157,10 +167,16 @@ class LocalBackend:
         encoded = dict(zip(scores, self.encoder.encode_pairs(pairs, shared), strict=True))
         texts = [r.text for r in requests if isinstance(r, Roll)]
         rolled = iter(self.encoder.encode(texts, special_tokens=self.options.compat_lm_eval))
+        prompts = self.generation.prepare(requests, self.max_length)
         sequences: list[token_sequences.Sequence] = []
         owners: list[int] = []
         lengths, tokens = [], []
         for index, request in enumerate(requests):
+            own: list[token_sequences.Sequence] = []
+            if isinstance(request, Generate):
+                lengths.append(len(prompts[index].tokens) + request.decoding.max_new_tokens)
+                tokens.append(len(prompts[index].tokens))
+                continue
             if isinstance(request, Score):
                 context, continuation = encoded[index]
                 lengths.append(len(context) + len(continuation) - 1)
@@ -177,16 +193,22 @@ class LocalBackend:
             sequences.extend(own)
             owners.extend([index] * len(own))
             tokens.append(sum(len(sequence.inputs) for sequence in own))
-        return TokenizedRequests(requests, lengths, tokens, sequences, owners)
+        return TokenizedRequests(requests, lengths, tokens, sequences, owners, prompts)
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
-        """Answers requests batch by batch; a text is answered when its last window is."""
+        """Answers requests: scores batch by batch (a text when its last window is), then texts as they are finished."""
         tokenized = _own(prepared)
         finished = set(done)
         if without := _without_tokens(tokenized, finished):
             finished.update(index for index, _ in without)
             yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
+        yield from self._score(tokenized, finished)
+        yield from self._generate(tokenized, finished)
+
+    def _score(self, tokenized: TokenizedRequests, finished: set[int]) -> Iterator[list[Answer]]:
+        if not tokenized.sequences:
+            return
         waiting = Counter(tokenized.owners)
         parts: dict[int, dict[int, tuple[np.ndarray, bool]]] = {}
         skip = {place for place, owner in enumerate(tokenized.owners) if owner in finished}
@@ -202,22 +224,71 @@ class LocalBackend:
                         answers.append((owner, self._response(tokenized, parts.pop(owner))))
                 yield answers
         except NonFiniteSequenceError as error:
-            raise NonFiniteRequestError(error, tokenized.owners[error.sequence]) from error
+            raise NonFiniteRequestError(error, tokenized.owners[error.sequence], error.token) from error
+
+    def _generate(self, tokenized: TokenizedRequests, finished: set[int]) -> Iterator[list[Answer]]:
+        prompts = self._prompts(tokenized, finished)
+        if not prompts:
+            return
+        try:
+            yield from self.generation.answers(self.engine.generator, prompts, tokenized.prompts)
+        except NonFinitePromptError as error:
+            raise NonFiniteRequestError(error, list(prompts)[error.prompt], error.token) from error
+
+    def _prompts(self, tokenized: TokenizedRequests, finished: Collection[int] = ()) -> dict[int, Prompt]:
+        waiting = {index: one for index, one in tokenized.prompts.items() if index not in finished}
+        return self.generation.prompts(tokenized.requests, waiting, self.loaded.model) if waiting else {}
 
     def cost(self, prepared: Prepared, seconds: float) -> Cost:
-        """What `compute` would take, measured with some of its batches."""
-        sequences = _own(prepared).sequences
+        """What `compute` would take, measured with some of its batches; every text as long as it may become."""
+        tokenized = _own(prepared)
+        prompts = list(self._prompts(tokenized).values())
+        parts = []
+        if tokenized.sequences or not prompts:
+            parts.append(self._scoring_cost(tokenized.sequences, seconds))
+        if prompts:
+            parts.append(self._generation_cost(prompts, seconds))
+        tokens = sum(one.tokens_computed for one in parts)
+        spent = sum(one.seconds for one in parts)
+        return Cost(
+            tokens_asked=sum(one.tokens_asked for one in parts),
+            tokens_computed=tokens,
+            batches=sum(one.batches for one in parts),
+            batch_tokens=self.engine.token_budget,
+            peak_bytes=max(one.peak_bytes for one in parts),
+            available_bytes=parts[0].available_bytes,
+            tokens_per_second=tokens / spent if spent else parts[0].tokens_per_second,
+        )
+
+    def _scoring_cost(self, sequences: Sequence[token_sequences.Sequence], seconds: float) -> Cost:
         forecast = self.engine.forecast(sequences)
-        device = self.engine.split.core.device
         return Cost(
             tokens_asked=forecast.tokens_asked,
             tokens_computed=forecast.tokens_computed,
             batches=forecast.batches,
             batch_tokens=self.engine.token_budget,
             peak_bytes=forecast.peak_bytes,
-            available_bytes=memory.used_memory(device) + memory.free_memory(device),
+            available_bytes=self._available(),
             tokens_per_second=self.engine.probe(sequences, seconds),
         )
+
+    def _generation_cost(self, prompts: Sequence[Prompt], seconds: float) -> Cost:
+        forecast = self.engine.generator.forecast(prompts)
+        prompt_rate, new_rate = self.engine.generator.probe(prompts, seconds)
+        tokens = forecast.prompt_tokens + forecast.new_tokens
+        return Cost(
+            tokens_asked=forecast.tokens_asked,
+            tokens_computed=tokens,
+            batches=forecast.steps,
+            batch_tokens=self.engine.generator.limits.budget,
+            peak_bytes=forecast.peak_bytes,
+            available_bytes=self._available(),
+            tokens_per_second=tokens / (forecast.prompt_tokens / prompt_rate + forecast.new_tokens / new_rate),
+        )
+
+    def _available(self) -> int:
+        device = self.engine.split.core.device
+        return memory.used_memory(device) + memory.free_memory(device)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Prepares and answers requests; (index, response) in any order."""
@@ -225,8 +296,13 @@ class LocalBackend:
             yield from answers
 
     def counters(self) -> dict[str, int]:
-        """Tokens asked for (every request whole) and tokens computed."""
-        return {"tokens_asked": self._asked, "tokens_computed": self.engine.tokens_computed}
+        """Tokens asked for (every request whole), tokens computed, and tokens generated."""
+        counts = self.engine.generator.counts
+        return {
+            "tokens_asked": self._asked,
+            "tokens_computed": self.engine.tokens_computed + counts.computed,
+            "tokens_generated": counts.generated,
+        }
 
     def _response(self, prepared: TokenizedRequests, parts: dict[int, tuple[np.ndarray, bool]]) -> Response:
         places = sorted(parts)
@@ -276,10 +352,10 @@ class NonFiniteRequestError(NonFiniteError):
 
     Attributes:
         request: Index of the request.
-        token: Place of the first bad token among those scored.
+        token: Place of the first bad token among those scored or generated.
     """
 
-    def __init__(self, error: NonFiniteSequenceError, request: int) -> None:
+    def __init__(self, error: NonFiniteError, request: int, token: int) -> None:
         super().__init__(error.message, hint=error.hint)
         self.request = request
-        self.token = error.token
+        self.token = token

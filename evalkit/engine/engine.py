@@ -1,4 +1,4 @@
-"""The scoring engine: token sequences in, log-probabilities out."""
+"""The engine: token sequences in, log-probabilities out; its `generator` continues prompts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from evalkit.engine import memory, plan
 from evalkit.engine.forecast import Forecast, forecast
 from evalkit.engine.forward import SplitModel
+from evalkit.engine.generation.generator import TextGenerator
 from evalkit.engine.paths import Launched, PaddedPath, Part, Path
 from evalkit.engine.plan import Batch
 from evalkit.engine.self_check import SelfCheck, choose_path
@@ -57,6 +58,9 @@ class Engine:
         deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its sequence: not
             on order, subset, neighbours or budget. A model whose layers cannot be held to that on this device (found by
             comparing bits at load) is computed one sequence at a time.
+
+    Attributes:
+        generator: Generates text with the same model.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Engine:
         if deterministic:
             self.token_budget = memory.fixed_size(self.split)
         self.tokens_computed = 0
+        self.generator = TextGenerator(self.split, max_length, deterministic=deterministic)
 
     def score(self, sequences: Sequences[Sequence], done: Collection[int] = frozenset()) -> Iterator[list[Score]]:
         """Scores sequences batch by batch.

@@ -66,14 +66,9 @@ def choose_path(
         ModelError: No path does; the message shows the differences.
     """
     fixed = memory.fixed_size(split) if deterministic else None
-    sequences, prefix = _probe(split, max_length, fixed)
-    expected = _plain(split, sequences)
-    half = split.core.dtype != torch.float32
+    sequences, prefix = probe_sequences(split, max_length, fixed)
+    expected, tolerance = expected_values(split, sequences)
     padded_path, padded = PaddedPath(split, alone=deterministic), None
-    tolerance = TOLERANCE_FLOAT32
-    if half:
-        noise = _largest_difference(_plain(split, sequences, copies=3), expected)
-        tolerance = min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
     packed, exact = None, False
@@ -101,6 +96,15 @@ def choose_path(
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
+def expected_values(split: SplitModel, sequences: list[Sequence]) -> tuple[list[np.ndarray], float]:
+    """Log-probabilities (nats) by plain forward passes, and by how much a path may differ from them."""
+    expected = _plain(split, sequences)
+    if split.core.dtype == torch.float32:
+        return expected, TOLERANCE_FLOAT32
+    noise = largest_difference(_plain(split, sequences, copies=3), expected)
+    return expected, min(max(TOLERANCE_HALF, 4 * (noise or 0.0)), LARGEST_TOLERANCE_HALF)
+
+
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
     """Whether every sequence has, to the bit, the same scores alone as together with the others."""
     together = _values(path, sequences, plan.depth_first(sequences), 0)
@@ -120,8 +124,11 @@ def _reraise_out_of_memory(error: Exception) -> None:
         raise error
 
 
-def _probe(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
-    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size."""
+def probe_sequences(split: SplitModel, max_length: int, fixed: int | None) -> tuple[list[Sequence], int]:
+    """Sequences with a common prefix, and its length: beyond the sliding window, and beyond a batch of fixed size.
+
+    The last has nothing in common with the others.
+    """
     config = split.core.config.get_text_config()
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
     longest = LONGEST_PREFIX_ON_CPU if split.core.device.type == "cpu" else LONGEST_PREFIX
@@ -170,11 +177,11 @@ def _difference(path: Path, sequences: list[Sequence], expected: list[np.ndarray
     differences = []
     for budget in budgets:
         values = _values(path, sequences, order, budget)
-        differences.append(_largest_difference([values[index] for index in range(len(sequences))], expected))
+        differences.append(largest_difference([values[index] for index in range(len(sequences))], expected))
     return None if None in differences else max(one for one in differences if one is not None)
 
 
-def _largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
+def largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> float | None:
     """Largest absolute difference (nats); None where a value is not finite."""
     differences = np.abs(np.concatenate(values) - np.concatenate(expected))
     return float(differences.max()) if np.isfinite(differences).all() else None

@@ -103,4 +103,5 @@ class BeamSearch:
         if not self._running or len(self._finished) < self._beams:
             return bool(self._running)
         best = self._running[0]
-        return best.total / len(best.tokens) ** self._penalty > self._finished[-1].score
+        worst = self._finished[-1].score
+        return bool(best.total / len(best.tokens) ** self._penalty > worst)

@@ -49,6 +49,19 @@ class Limits:
     budget: int
 
 
+@dataclass(slots=True)
+class Counts:
+    """What was done.
+
+    Attributes:
+        computed: Tokens put through the model.
+        generated: Tokens of finished texts.
+    """
+
+    computed: int = 0
+    generated: int = 0
+
+
 class NonFinitePromptError(NonFiniteError):
     """As `NonFiniteError`, before the caller has put names to the numbers.
 
@@ -85,7 +98,13 @@ class _Joining:
 
 
 def generate(
-    path: DecodingPath, prompts: Sequences[Prompt], decode: Decode, limits: Limits
+    path: DecodingPath,
+    prompts: Sequences[Prompt],
+    decode: Decode,
+    limits: Limits,
+    counts: Counts | None = None,
+    *,
+    shares: bool = True,
 ) -> Iterator[list[Generated]]:
     """Continues prompts.
 
@@ -94,6 +113,8 @@ def generate(
         prompts: What is continued.
         decode: Token ids -> text.
         limits: How much at once; changed when memory runs out.
+        counts: Where to count what is done.
+        shares: Whether prefixes are computed once.
 
     Yields:
         (index of the prompt, its texts) as they are finished: one a sample, or all hypotheses of a beam search.
@@ -102,6 +123,7 @@ def generate(
         NonFinitePromptError: Logits are not finite.
         EvaluationError: Memory runs out with a single sequence.
     """
+    counts = counts or Counts()
     texts: dict[int, dict[int, tuple[Text, ...]]] = {}
     waiting = [
         _writer(index, sample, prompt, decode)
@@ -109,7 +131,7 @@ def generate(
         for sample in range(prompt.decoding.samples)
     ]
     while waiting:
-        loop = _Loop(path, prompts, waiting, limits)
+        loop = _Loop(path, prompts, waiting, limits, counts, shares)
         try:
             for finished in loop.steps():
                 complete = []
@@ -117,6 +139,7 @@ def generate(
                     assert writer.texts is not None
                     own = texts.setdefault(writer.request, {})
                     own[writer.sample] = writer.texts
+                    counts.generated += sum(len(text.tokens) for text in writer.texts)
                     if len(own) == prompts[writer.request].decoding.samples:
                         del texts[writer.request]
                         complete.append((writer.request, sum((own[sample] for sample in sorted(own)), ())))
@@ -157,13 +180,21 @@ class _Loop:
     """One run over the waiting texts, until all are written or memory runs out."""
 
     def __init__(
-        self, path: DecodingPath, prompts: Sequences[Prompt], writers: Sequences[Writer], limits: Limits
+        self,
+        path: DecodingPath,
+        prompts: Sequences[Prompt],
+        writers: Sequences[Writer],
+        limits: Limits,
+        counts: Counts,
+        shares: bool,
     ) -> None:
         self.path = path
         self.prompts = prompts
         self.writers = writers
         self.limits = limits
-        self.waiting = Waiting([prompts[one.request].tokens for one in writers], shares=path.joins)
+        self.counts = counts
+        tokens = [prompts[one.request].tokens for one in writers]
+        self.waiting = Waiting(tokens, shares=shares and path.joins)
         self.trunks: list[_Trunk] = []
         self.joining: deque[_Joining] = deque()
         self.running: list[Writer] = []
@@ -266,7 +297,6 @@ class _Loop:
         ]
         writers = list(self.running)
         budget = self.limits.budget
-        arrived: list[_Joining] = []
         pieces: list[Feed] = []
         for one in self.joining:
             if budget <= 0:
@@ -275,24 +305,23 @@ class _Loop:
             pieces.append(Feed(one.slot, one.tokens[one.done : one.done + size]))
             budget -= size if self.path.joins else 0
             one.done += size
-            if one.done == len(one.tokens):
-                arrived.append(one)
         logits = self.path.feed([*feeds, *pieces])
+        self.counts.computed += sum(len(feed.tokens) for feed in [*feeds, *pieces])
         # a prompt's first token comes from its last piece; of other pieces only the state is wanted
         wanted = list(range(len(feeds)))
         for place, one in enumerate(list(self.joining)[: len(pieces)]):
-            if one.done == len(one.tokens) and one.writer is not None:
-                wanted.append(len(feeds) + place)
-                writers.append(one.writer)
-        for one in arrived:
-            self.joining.remove(one)
+            if one.done == len(one.tokens):
+                self.joining.remove(one)
+                if one.writer is not None:
+                    wanted.append(len(feeds) + place)
+                    writers.append(one.writer)
         if len(wanted) < len(logits):
             logits = logits[wanted]
         self._advance(writers, logits)
-        self.running = [one for one in writers if one.texts is None]
-        finished = [one for one in writers if one.texts is not None]
-        for one in finished:
-            for slot in one.slots:
+        self.running = [writer for writer in writers if writer.texts is None]
+        finished = [writer for writer in writers if writer.texts is not None]
+        for writer in finished:
+            for slot in writer.slots:
                 self._free(slot)
         return finished
 

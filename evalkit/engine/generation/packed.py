@@ -41,7 +41,6 @@ class PackedDecoding:
         self._memory_bytes = memory_bytes
         self._store = Store(self.device)
         self._slots: dict[int, Slot] = {}
-        self.tokens_computed = 0
 
     def room(self, prompts: Sequences[TokenArray], new_tokens: Sequences[int]) -> int:
         """How many fit the memory, each with what it may grow to; the rows all hold as much as the longest."""
@@ -80,7 +79,6 @@ class PackedDecoding:
         logits = self.split.logits(states[0], to_device(rows, self.device))
         for feed in feeds:
             self._slots[feed.slot].length += len(feed.tokens)
-        self.tokens_computed += tokens.shape[1]
         return logits
 
     def fork(self, slot: int, copy: int) -> None:
@@ -100,16 +98,13 @@ class PackedDecoding:
         self._slots[copy] = Slot(row, source.nodes, source.start, source.length)
 
     def release(self, slot: int) -> None:
-        """See `DecodingPath.release`."""
+        """See `DecodingPath.release`; the last one gives all memory back."""
         gone = self._slots.pop(slot)
         for node in gone.nodes:
             node.references -= 1
         self._store.give(gone.row)
-
-    def clear(self) -> None:
-        """Forgets all slots and gives their memory back."""
-        self._slots.clear()
-        self._store.clear()
+        if not self._slots:
+            self._store.clear()
 
     def _step(self, feeds: Sequences[Feed]) -> tuple[Step, torch.Tensor, list[int]]:
         """The step, its tokens [1, tokens], and for each feed the place of its last token; single tokens come first."""
@@ -151,8 +146,10 @@ class PackedDecoding:
             (first, min(first + BLOCK_ROWS, count), int(lengths[first : first + BLOCK_ROWS].max()))
             for first in range(0, count, BLOCK_ROWS)
         )
-        on_device = [to_device(array, self.device) for array in (rows, lengths, starts + lengths - 1, starts)]
-        return Singles(*on_device, blocks)
+        on_rows, on_lengths, positions, on_starts = (
+            to_device(array, self.device) for array in (rows, lengths, starts + lengths - 1, starts)
+        )
+        return Singles(on_rows, on_lengths, positions, on_starts, blocks)
 
     def _compact(self) -> None:
         """Moves the highest rows into lower free ones where many rows would be worked through for nothing."""

@@ -25,7 +25,8 @@ class Waiting:
         self._next = 0
         if shares:
             order = plan.order_of(tokens)
-            self._order, self._shared = order.indices.tolist(), order.shared.tolist()
+            self._order: list[int] = order.indices.tolist()
+            self._shared: list[int] = order.shared.tolist()
         else:
             self._order = sorted(range(len(tokens)), key=lambda index: -len(tokens[index]))
             self._shared = [0] * len(tokens)

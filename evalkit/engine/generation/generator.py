@@ -1,0 +1,155 @@
+"""The generating half of the engine: prompts in, texts out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence as Sequences
+from dataclasses import dataclass
+
+import numpy as np
+
+from evalkit.engine import memory, plan
+from evalkit.engine.forward import SplitModel
+from evalkit.engine.generation.loop import Counts, Generated, Limits, generate
+from evalkit.engine.generation.path import DecodingPath, Feed
+from evalkit.engine.generation.prompt import Decode, Prompt
+from evalkit.engine.generation.self_check import DecodingCheck, choose_decoding_path
+
+# Measured with benchmarks/generation.py: more slots or larger pieces of prompts are not faster on CPU.
+CPU_SLOTS, CPU_BUDGET = 32, 512
+SLOTS, BUDGET = 256, 4096
+PROBE_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationForecast:
+    """What generating will take at most.
+
+    Attributes:
+        tokens_asked: Tokens of all prompts, each counted whole.
+        prompt_tokens: Prompt tokens that will be computed, shared prefixes once.
+        new_tokens: Tokens that may be generated.
+        steps: Forward passes.
+        peak_bytes: Memory in use at the worst moment, with all that is there now.
+    """
+
+    tokens_asked: int
+    prompt_tokens: int
+    new_tokens: int
+    steps: int
+    peak_bytes: int
+
+
+class TextGenerator:
+    """Generates text with one model.
+
+    Args:
+        split: The model.
+        max_length: Inputs it takes at once.
+        deterministic: Write one text at a time and share nothing, so that a text depends on nothing but its prompt.
+
+    Attributes:
+        limits: How much is computed together.
+        counts: Tokens computed and generated so far.
+    """
+
+    def __init__(self, split: SplitModel, max_length: int, *, deterministic: bool = False) -> None:
+        on_cpu = split.core.device.type == "cpu"
+        self.split = split
+        self.max_length = max_length
+        self.deterministic = deterministic
+        slots = 1 if deterministic else CPU_SLOTS if on_cpu else SLOTS
+        self.limits = Limits(slots, CPU_BUDGET if on_cpu else BUDGET)
+        self.counts = Counts()
+        self._chosen: tuple[DecodingPath, DecodingCheck] | None = None
+
+    @property
+    def path(self) -> DecodingPath:
+        """What computes; chosen and checked when it is first needed."""
+        return self._choose()[0]
+
+    @property
+    def check(self) -> DecodingCheck | None:
+        """What the check of the path found; None while nothing has been generated."""
+        return None if self._chosen is None else self._chosen[1]
+
+    def _choose(self) -> tuple[DecodingPath, DecodingCheck]:
+        if self._chosen is None:
+            self._chosen = choose_decoding_path(self.split, self.max_length, deterministic=self.deterministic)
+        return self._chosen
+
+    def generate(self, prompts: Sequences[Prompt], decode: Decode) -> Iterator[list[Generated]]:
+        """Continues prompts; see `evalkit.engine.generation.loop.generate`.
+
+        Prompts that may grow past a length from which the model embeds all positions differently come alone and whole.
+        """
+        limit = self.split.position_limit
+        lengths = [len(prompt.tokens) + prompt.decoding.max_new_tokens for prompt in prompts]
+        alone = [index for index, length in enumerate(lengths) if limit is not None and length > limit]
+        together = [index for index in range(len(prompts)) if index not in set(alone)]
+        yield from self._generate(prompts, together, decode, self.limits)
+        for index in alone:
+            self.split.reset_positions()
+            yield from self._generate(prompts, [index], decode, Limits(1, len(prompts[index].tokens)))
+        if alone:
+            self.split.reset_positions()
+
+    def _generate(
+        self, prompts: Sequences[Prompt], indices: Sequences[int], decode: Decode, limits: Limits
+    ) -> Iterator[list[Generated]]:
+        if not indices:
+            return
+        chosen = [prompts[index] for index in indices]
+        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=not self.deterministic):
+            yield [(indices[place], texts) for place, texts in finished]
+
+    def forecast(self, prompts: Sequences[Prompt]) -> GenerationForecast:
+        """What `generate` will take if every text becomes as long as it may."""
+        order = plan.order_of([prompt.tokens for prompt in prompts])
+        lengths = np.array([len(prompts[index].tokens) for index in order.indices], dtype=np.int64)
+        texts = [prompt.decoding.samples * prompt.decoding.beams for prompt in prompts]
+        new = sum(count * prompt.decoding.max_new_tokens for count, prompt in zip(texts, prompts, strict=True))
+        shared = 0 if self.deterministic else int(order.shared.sum())
+        footprint = memory.Footprint.of(self.split)
+        longest = max((len(one.tokens) + one.decoding.max_new_tokens for one in prompts), default=0)
+        slots = min(self.limits.slots, sum(texts))
+        return GenerationForecast(
+            tokens_asked=int(lengths.sum()),
+            prompt_tokens=int(lengths.sum()) - shared,
+            new_tokens=new,
+            steps=-(-int(lengths.sum() - shared) // self.limits.budget) + -(-new // max(1, slots)),
+            peak_bytes=memory.used_memory(self.split.core.device)
+            + slots * longest * footprint.carried
+            + (self.limits.budget + slots) * footprint.token
+            + footprint.logits,
+        )
+
+    def probe(self, prompts: Sequences[Prompt], seconds: float) -> tuple[float, float]:
+        """Prompt tokens a second, and generated tokens a second, measured with some of the prompts.
+
+        A slow machine starts fewer prompts in the time than would run together: generating is then faster than said.
+
+        Args:
+            prompts: What would be continued.
+            seconds: How long to compute, about; something is computed in any case.
+        """
+        path, slots = self.path, min(self.limits.slots, len(prompts))
+        start, tokens, used = time.perf_counter(), 0, 0
+        while used < slots and (not used or time.perf_counter() - start < seconds / 2):
+            whole = prompts[used * len(prompts) // slots].tokens
+            size = self.limits.budget if path.joins else len(whole)
+            for at in range(0, len(whole), size):
+                path.feed([Feed(used, whole[at : at + size])])
+            used, tokens = used + 1, tokens + len(whole)
+            if not path.joins:
+                break
+        prompt_rate = tokens / (time.perf_counter() - start)
+        start, steps = time.perf_counter(), 0
+        while steps < PROBE_STEPS or time.perf_counter() - start < seconds / 4:
+            path.feed([Feed(slot, prompts[0].tokens[:1]) for slot in range(used)])
+            steps += 1
+        rate = steps * used / (time.perf_counter() - start)
+        for slot in range(used):
+            path.release(slot)
+        return prompt_rate, rate
