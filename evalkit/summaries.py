@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.errors import DataError, EvaluationError, NonFiniteError
 from evalkit.results import MetricValue, Sample
-from evalkit.stats.bootstrap import bootstrap
-from evalkit.stats.clusters import cluster_robust
-from evalkit.stats.intervals import Interval, standard_error, student_t, wilson
-from evalkit.stats.ratio import ratio_of_sums
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from evalkit.stats.intervals import Interval
+
+# the statistics rest on numpy and are imported where they are used: tasks name metrics, and listing tasks stays light
 
 UNSCORED = frozenset({"errored", "skipped"})
 """Outcomes of samples without a value: they are counted apart, never as 0."""
@@ -53,6 +53,9 @@ def mean_value(
         EvaluationError: No sample has the metric, or one lacks it though it was scored.
         NonFiniteError: A value is NaN or infinite.
     """
+    from evalkit.stats.clusters import cluster_robust
+    from evalkit.stats.intervals import standard_error, student_t, wilson
+
     scored = _scored(name, samples)
     values = [_finite(name, sample, sample.metrics[name]) for sample in scored]
     mean = math.fsum(values) / len(values)
@@ -98,6 +101,8 @@ def ratio_value(
         EvaluationError: No sample has the metric, one lacks it though it was scored, or the denominators are all 0.
         NonFiniteError: A field is NaN or infinite.
     """
+    from evalkit.stats.ratio import ratio_of_sums
+
     scored = _scored(name, samples)
     above = [_finite(numerator, sample, sample.fields[numerator]) for sample in scored]
     below = [1.0 if denominator is None else float(sample.fields[denominator]) for sample in scored]
@@ -140,10 +145,12 @@ def corpus_value(
         EvaluationError: No sample has the metric, or one lacks it though it was scored.
         NonFiniteError: The score is NaN or infinite.
     """
-    scored = _scored(name, samples)
-    statistics = [sample.fields[field] for sample in scored]
     import numpy as np
 
+    from evalkit.stats.bootstrap import bootstrap
+
+    scored = _scored(name, samples)
+    statistics = [sample.fields[field] for sample in scored]
     value = float(score(np.asarray(statistics, dtype=np.float64)))
     if not math.isfinite(value):
         raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' statistics")

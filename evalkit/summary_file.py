@@ -34,7 +34,9 @@ def summary_task(spec: str, shots: int = 0) -> Task:
         place, code = spec, "en"
     path = Path(place)
     if not path.is_file():
-        raise UsageError(f"the file {place} does not exist", hint="check the path; a language follows it as in a.jsonl:de")
+        raise UsageError(
+            f"the file {place} does not exist", hint="check the path; a language follows it as in a.jsonl:de"
+        )
     return Task(
         name=f"summary:{path.name}" + (f":{code}" if colon and code != "en" else ""),
         data=DataSource(files={"test": path.name}, base=str(path.resolve().parent), shots_split="test"),

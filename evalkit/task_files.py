@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from evalkit.errors import EvalkitError, TaskDefinitionError
 from evalkit.task import Group, Registered, Task
@@ -45,7 +47,7 @@ def load_file(path: Path) -> list[Registered]:
         )
     for entry in entries:
         check_name(entry.name, path)
-        check_metrics(entry, path)
+        check_metrics(entry, path, entries)
     return [_rebased(entry, path.resolve().parent) for entry in entries]
 
 
@@ -67,21 +69,70 @@ def check_name(name: str, path: Path) -> None:
         )
 
 
-def check_metrics(entry: Registered, path: Path) -> None:
-    """Refuses metrics that do not exist, before any data is read."""
-    from evalkit.metrics import metric
+def check_metrics(entry: Registered, path: Path, entries: Sequence[Registered] = ()) -> None:
+    """Refuses metrics that do not exist, before any data is read.
 
-    if isinstance(entry, Task):
-        if not entry.metrics:
-            raise TaskDefinitionError(f"{path}: task {entry.name} has no metric", hint='name one: metrics=("acc",)')
-        names = entry.metrics
-    else:
-        names = (entry.metrics,) if isinstance(entry.metrics, str) else tuple(entry.metrics.values())
-    for name in names:
-        try:
-            metric(name)
-        except TaskDefinitionError as error:
-            raise TaskDefinitionError(f"{path}: {entry.name}: {error.message}", hint=error.hint) from error
+    Args:
+        entry: The task or group.
+        path: Its file.
+        entries: All of the file; a group's metrics may be any of its tasks'.
+
+    Raises:
+        TaskDefinitionError: One does not exist, or some are of scored and others of generated answers.
+    """
+    try:
+        if isinstance(entry, Task):
+            if not entry.metrics:
+                raise TaskDefinitionError(f"task {entry.name} has no metric", hint='name one: metrics=("acc",)')
+            _check_task_metrics(entry)
+        else:
+            names = (entry.metrics,) if isinstance(entry.metrics, str) else tuple(entry.metrics.values())
+            of_tasks = {name for other in entries if isinstance(other, Task) for name in other.metrics}
+            for name in names:
+                if name not in of_tasks:
+                    _check_metric(name)
+    except TaskDefinitionError as error:
+        raise TaskDefinitionError(f"{path}: {entry.name}: {error.message}", hint=error.hint) from error
+
+
+def _check_task_metrics(task: Task) -> None:
+    from evalkit.metrics import METRICS
+    from evalkit.metrics.text import TextMetric, measures
+
+    def find(name: str) -> TextMetric:
+        return task.own_metrics[name] if name in task.own_metrics else _check_metric(name)
+
+    scored = [name for name in task.metrics if name in METRICS and name not in task.own_metrics]
+    others = [name for name in task.metrics if name not in scored]
+    if not others:
+        return
+    measures(others, task.extractors, find)
+    if scored:
+        raise TaskDefinitionError(
+            f"{scored[0]} is a metric of scored answers, {others[0]} one of generated text",
+            hint="a task has the one or the other; make two tasks of it",
+        )
+
+
+def _check_metric(name: str) -> Any:
+    """The metric of either kind that has the name.
+
+    Raises:
+        TaskDefinitionError: There is none; the nearest of both kinds are named.
+    """
+    from evalkit.metrics import METRICS, metric, text_metric
+    from evalkit.metrics.text_registry import known
+
+    if name in METRICS:
+        return metric(name)
+    base = name.partition("@")[0]
+    if base in ("pass", "maj"):
+        return None
+    near = difflib.get_close_matches(base, [*METRICS, *known()], n=3)
+    if base.isidentifier() and base not in known():
+        hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join([*METRICS, *known()])}"
+        raise TaskDefinitionError(f"there is no metric named {base!r}", hint=hint)
+    return text_metric(base)
 
 
 def _import(path: Path) -> ModuleType:

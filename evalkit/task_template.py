@@ -10,7 +10,7 @@ from typing import Any, Literal
 from evalkit.errors import OutputError, UsageError
 from evalkit.task_files import NAME
 
-Kind = Literal["choice", "cloze", "text"]
+Kind = Literal["choice", "cloze", "text", "generate"]
 Format = Literal["yaml", "py"]
 
 
@@ -68,6 +68,12 @@ _ROWS: dict[Kind, list[dict[str, Any]]] = {
         {"text": "Bread needs flour, water, salt and time; the last is the one that cannot be hurried."},
         {"text": "A lighthouse keeper once had to climb the stairs twice a night to wind the clockwork."},
     ],
+    "generate": [
+        {"question": "What is the capital of France?", "answers": ["Paris"]},
+        {"question": "Who wrote Hamlet?", "answers": ["William Shakespeare", "Shakespeare"]},
+        {"question": "What gas do plants take in?", "answers": ["carbon dioxide", "CO2"]},
+        {"question": "How many minutes has an hour?", "answers": ["60", "sixty"]},
+    ],
 }
 
 _CHOICE_YAML = r"""# A multiple-choice task; `evalkit tasks show ./NAME.yaml` prints its prompts.
@@ -94,6 +100,17 @@ kind: text
 data: NAME.jsonl        # .jsonl, .json, .csv, .tsv, .parquet; or `dataset: org/name` of the hub
 text: text              # a column, or a template over the columns of a row: "{{title}}: {{text}}"
 metrics: [bits_per_byte, word_perplexity]
+"""
+
+_GENERATE_YAML = r"""# Questions answered freely; `evalkit tasks show ./NAME.yaml` prints their prompts.
+task: NAME
+kind: generate
+data: NAME.jsonl                               # .jsonl, .json, .csv, .tsv, .parquet; or `dataset: org/name` of the hub
+question: "Question: {{question}}\nAnswer:"    # a template over the columns of a row
+references: answers                            # a column with one right answer or a list of them, or several columns
+stop: ["\n"]                                   # texts that end the answer
+max_new_tokens: 32
+metrics: [quasi_exact_match, token_f1, contains]
 """
 
 _CHOICE_PY = r'''"""NAME: what it measures, and where the questions come from."""
@@ -162,11 +179,37 @@ task = Task(
 )
 '''
 
+_GENERATE_PY = r'''"""NAME: what it measures, and where the questions come from."""
+
+from evalkit.decoding import Decoding
+from evalkit.documents import OpenQuestion
+from evalkit.task import DataSource, Row, Task
+
+
+def document(row: Row) -> OpenQuestion:
+    """One row becomes a question, the answer that examples show, and all right answers."""
+    return OpenQuestion(f"Question: {row['question']}\nAnswer:", row["answers"][0], tuple(row["answers"]))
+
+
+task = Task(
+    name="NAME",
+    data=DataSource(files={"test": "NAME.jsonl"}, shots_split="test"),
+    columns={"question": str, "answers": [str]},
+    document=document,
+    metrics=("quasi_exact_match", "token_f1", "contains"),
+    decoding=Decoding(max_new_tokens=32, stop=("\n",)),
+    shots_exclude_self=True,  # few-shot examples come from the same file
+    about="what it measures",
+)
+'''
+
 _TASKS: dict[tuple[Format, Kind], str] = {
     ("yaml", "choice"): _CHOICE_YAML,
     ("yaml", "cloze"): _CLOZE_YAML,
     ("yaml", "text"): _TEXT_YAML,
+    ("yaml", "generate"): _GENERATE_YAML,
     ("py", "choice"): _CHOICE_PY,
     ("py", "cloze"): _CLOZE_PY,
     ("py", "text"): _TEXT_PY,
+    ("py", "generate"): _GENERATE_PY,
 }

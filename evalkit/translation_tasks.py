@@ -1,10 +1,10 @@
 """The tasks behind `translation:SOURCE:PAIR`: BLEU, chrF++ and TER of a model's translations.
 
-    translation:wmt22:en-de                                   one of sacrebleu's own test sets
-    translation:haoranxu/WMT22-Test:en-de                     a hub dataset, its configuration named as the pair
-    translation:wmt/wmt16/de-en:en-de:test+validation         one with another configuration; examples from `validation`
-    translation:source.en+reference.de:en-de                  parallel text files, a sentence a line; more references
-                                                              after further `+`
+translation:wmt22:en-de                                   one of sacrebleu's own test sets
+translation:haoranxu/WMT22-Test:en-de                     a hub dataset, its configuration named as the pair
+translation:wmt/wmt16/de-en:en-de:test+validation         one with another configuration; examples from `validation`
+translation:source.en+reference.de:en-de                  parallel text files, a sentence a line; more references
+                                                          after further `+`
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ def _unknown(name: str) -> UsageError:
 
     near = difflib.get_close_matches(name, DATASETS, n=3)
     hint = f"did you mean {', '.join(near)}? `sacrebleu --list` shows all; else " if near else ""
-    return UsageError(f"sacrebleu has no test set {name!r}, and it is no dataset or files", hint=f"{hint}write {_FORMS}")
+    return UsageError(
+        f"sacrebleu has no test set {name!r}, and it is no dataset or files", hint=f"{hint}write {_FORMS}"
+    )
 
 
 def _parallel(files: Sequence[Path]) -> tuple[dict[str, Any], ...]:
@@ -142,7 +144,9 @@ def _parallel(files: Sequence[Path]) -> tuple[dict[str, Any], ...]:
     counts = [len(lines) for lines in texts]
     if len(set(counts)) != 1:
         shown = ", ".join(f"{file.name} {count}" for file, count in zip(files, counts, strict=True))
-        raise UsageError(f"the files are not parallel; they have lines: {shown}", hint="give one sentence a line in each")
+        raise UsageError(
+            f"the files are not parallel; they have lines: {shown}", hint="give one sentence a line in each"
+        )
     return tuple({"source": first, "references": others} for first, *others in zip(*texts, strict=True))
 
 

@@ -8,7 +8,8 @@ r"""Tasks written in YAML: a benchmark from a local file or a hub dataset in a f
 
 A field is a column's name or a Jinja2 template over columns. `choices` is a list of columns (or of fixed texts), a
 column that holds a list, or one `{{ expression }}` that gives a list. `answer` is an index, a number, a letter or the
-text of the choice; which of them is found from all rows, or said by `gold_is`.
+text of the choice; which of them is found from all rows, or said by `gold_is`. Tasks whose answer is generated are
+described in `evalkit.yaml_generate`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evalkit import yaml_generate
 from evalkit.documents import Cloze, MultipleChoice, Text
 from evalkit.errors import TaskDefinitionError
 from evalkit.gold import FORMS, Answer, GoldForm, infer_form, read_gold
@@ -26,8 +28,13 @@ from evalkit.templates import Field, compile_field, is_template
 from evalkit.text_file import PERPLEXITIES
 from evalkit.yaml_file import Entry, read_entries
 
-KINDS = ("choice", "cloze", "text")
-DEFAULT_METRICS = {"choice": ("acc", "acc_norm"), "cloze": ("acc", "perplexity"), "text": PERPLEXITIES}
+KINDS = ("choice", "cloze", "text", "generate")
+DEFAULT_METRICS = {
+    "choice": ("acc", "acc_norm"),
+    "cloze": ("acc", "perplexity"),
+    "text": PERPLEXITIES,
+    "generate": yaml_generate.DEFAULT_METRICS,
+}
 
 _TEXT_FORMATS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _VALUE = (str, int, float, bool, list, dict)
@@ -113,19 +120,27 @@ def _task(entry: Entry) -> Task:
     fields = _fields(entry, kind)
     columns = _columns(entry, fields)
     metrics = entry.values.get("metrics", DEFAULT_METRICS[kind])
+    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    generation: dict[str, Any] = {}
+    if kind == "generate":
+        extractors = yaml_generate.extractors(entry)
+        generation = {"decoding": yaml_generate.decoding(entry), "extractors": extractors}
+        generation["own_metrics"] = yaml_generate.own_metrics(entry, names, bool(extractors))
+        names = yaml_generate.metric_names(names, extractors)
     optional = ("description", "target_delimiter", "shots_delimiter", "version", "about", "citation", "language")
     cluster = fields.get("cluster")
     return Task(
         name=name,
         data=data,
         document=_document(entry, kind, fields, data, columns),
-        metrics=(metrics,) if isinstance(metrics, str) else tuple(metrics),
+        metrics=names,
         columns=columns,
         shots=entry.values.get("shots", 0),
         shots_fixed=kind == "text",
         shots_exclude_self=data.shots_split == data.split,
         cluster=cluster.text if isinstance(cluster, Field) else None,
         tags=tuple(entry.values.get("tags", ())),
+        **generation,
         **{key: entry.values[key] for key in optional if key in entry.values},
     )
 
@@ -135,6 +150,11 @@ def _kind(entry: Entry) -> str:
     if kind not in KINDS:
         raise TaskDefinitionError(
             f"{entry.place('kind')}: there is no kind {kind!r}", hint=f"kinds are {', '.join(KINDS)}"
+        )
+    if kind != "generate" and (stray := next((key for key in yaml_generate.KEYS if key in entry.values), None)):
+        raise TaskDefinitionError(
+            f"{entry.place(stray)}: `{stray}` belongs to tasks of `kind: generate`",
+            hint="set the kind, or remove the key",
         )
     if kind == "text" and entry.values.get("shots"):
         raise TaskDefinitionError(f"{entry.place('shots')}: a text takes no few-shot examples", hint="remove `shots`")
@@ -178,6 +198,7 @@ def _fields(entry: Entry, kind: str) -> Mapping[str, Field | tuple[Field, ...]]:
         },
         "cloze": {"question": "is what is shown", "answer": "is what must follow"},
         "text": {"text": "is what is scored"},
+        "generate": yaml_generate.fields_needed(entry),
     }[kind]
     fields: dict[str, Field | tuple[Field, ...]] = {}
     for key, why in needed.items():
@@ -219,6 +240,8 @@ def _without_fixed_choices(entry: Entry, columns: dict[str, Any]) -> dict[str, A
 def _document(entry: Entry, kind: str, fields: Mapping[str, Any], data: DataSource, columns: Mapping[str, Any]) -> Any:
     if kind == "text":
         return TextDocument(fields["text"])
+    if kind == "generate":
+        return yaml_generate.OpenDocument(fields["question"], fields.get("answer"), fields.get("references"))
     if kind == "cloze":
         return ClozeDocument(fields["question"], fields["answer"])
     form = _gold_form(entry, fields, data, columns)

@@ -10,9 +10,9 @@ import pytest
 from evalkit import registry
 from evalkit.documents import MultipleChoice, Text
 from evalkit.errors import TaskDefinitionError, UnknownTaskError, UsageError
-from evalkit.metrics import metric
 from evalkit.registry import load_file, registered, select
 from evalkit.task import DataSource, Group, Row, Task
+from evalkit.task_files import check_metrics
 
 QUIZ = """
 from evalkit.documents import MultipleChoice
@@ -47,7 +47,7 @@ def quiz(name: str, **settings: object) -> Task:
 
 def test_names_are_unique_and_groups_are_complete() -> None:
     entries = registered()
-    assert len(entries) == 150
+    assert len(entries) == 151
     for name, entry in entries.items():
         assert entry.name == name
         assert entry.about, name
@@ -57,7 +57,7 @@ def test_names_are_unique_and_groups_are_complete() -> None:
 def test_every_metric_exists() -> None:
     for entry in registered().values():
         if isinstance(entry, Task):
-            assert all(metric(name) for name in entry.metrics)
+            check_metrics(entry, Path("built-in"))
             assert entry.columns
             assert entry.citation or "starter" in entry.tags
 
@@ -309,7 +309,7 @@ def test_a_broken_package_is_named_and_breaks_nothing(
     packages: list[mock.Mock], caplog: pytest.LogCaptureFixture
 ) -> None:
     packages += [point("broken", ImportError("no such module")), point("empty", 3), point("thief", [quiz("piqa")])]
-    assert len(registered()) == 150
+    assert len(registered()) == 151
     text = caplog.text
     assert "package broken" in text
     assert "no such module" in text

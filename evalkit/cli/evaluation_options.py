@@ -135,7 +135,10 @@ class EvaluationOptions:
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
     trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run Python code that comes with the model.")
+        bool,
+        typer.Option(
+            "--trust-remote-code", help="Run Python code that comes with the model, or with a metric from the hub."
+        ),
     ] = False
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Load pickled weights, which can run any code.")

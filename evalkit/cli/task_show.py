@@ -13,7 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.prompts import Prompt
 from evalkit.registry import Selection
-from evalkit.requests import Request, Roll, Score
+from evalkit.requests import Generate, Request, Roll, Score
 
 if TYPE_CHECKING:
     from evalkit.engine.tokenization import TextEncoder
@@ -102,6 +102,11 @@ class _Printer:
         requests = run.requests(item, self._render)
         golds = _golds(item)
         typer.echo(f"\ndocument {item.index} (id {item.id})")
+        for request in requests:
+            if isinstance(request, Generate):
+                self._prompt(request, item)
+        if any(isinstance(request, Generate) for request in requests):
+            return
         numbered = list(enumerate(requests))
         for context, group in groupby(
             numbered, key=lambda pair: pair[1].context if isinstance(pair[1], Score) else None
@@ -130,6 +135,17 @@ class _Printer:
         if self.encoder is not None:
             (tokens,) = self.encoder.encode([request.text], special_tokens=False)
             self._tokens([self.encoder.prefix_token, *tokens.tolist()])
+
+    def _prompt(self, request: Generate, item: Item) -> None:
+        """What the model continues, where it stops, and what its answer is compared with."""
+        typer.echo(f"  prompt, {len(request.prompt)} characters\n{visible(request.prompt)}")
+        if self.encoder is not None:
+            (tokens,) = self.encoder.encode([request.prompt], special_tokens=True)
+            self._tokens(tokens.tolist())
+        stops = ", ".join(f"│{_escaped(stop)}│" for stop in request.decoding.stop) or "no text"
+        typer.echo(f"  answer of at most {request.decoding.max_new_tokens} tokens, ended by {stops}")
+        for number, reference in enumerate(getattr(getattr(item.content, "document", None), "references", ())):
+            typer.echo(f"  reference {number}\n{visible(reference)}")
 
     def _context(self, context: str, request: Request) -> None:
         typer.echo(f"  context, {len(context)} characters\n{visible(context)}")

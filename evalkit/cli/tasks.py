@@ -20,6 +20,7 @@ class Kind(StrEnum):
     choice = "choice"
     cloze = "cloze"
     text = "text"
+    generate = "generate"
 
 
 class Format(StrEnum):
@@ -110,7 +111,10 @@ def show(
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the task; the files are called so too.")],
     kind: Annotated[
-        Kind, typer.Option(help="choice: pick an answer. cloze: predict the end exactly. text: perplexity.")
+        Kind,
+        typer.Option(
+            help="choice: pick an answer. cloze: predict the end exactly. text: perplexity. generate: answer freely."
+        ),
     ] = Kind.choice,
     form: Annotated[
         Format, typer.Option("--format", help="Written in YAML, or in Python for full control.")

@@ -65,7 +65,9 @@ def library_metric(spec: str, base: Path | None = None) -> TextMetric:
 def _place(spec: str, named: str, base: Path | None) -> tuple[str, str | None]:
     """Where the metric is, a path that exists or a name, and the key."""
     if not named.strip("/"):
-        raise TaskDefinitionError(f"{spec} names no metric", hint="write evaluate:rouge/rougeL or evaluate:./my_metric.py")
+        raise TaskDefinitionError(
+            f"{spec} names no metric", hint="write evaluate:rouge/rougeL or evaluate:./my_metric.py"
+        )
     head, slash, tail = named.rpartition("/")
     for candidate, key in ((named, None), (head, tail)) if slash else ((named, None),):
         for folder in (base, Path()) if base else (Path(),):
@@ -133,7 +135,10 @@ class _Module:
             # one seed for all: some metrics draw (ROUGE's own aggregator), and a result must repeat
             loaded = evaluate.load(place, self.config, keep_in_memory=True, seed=0, download_config=download)
         except ImportError as error:
-            raise TaskDefinitionError(f"{self.spec}: {error}", hint="install what it names; in the metric's file each import stands on a line of its own") from error
+            raise TaskDefinitionError(
+                f"{self.spec}: {error}",
+                hint="install what it names; in the metric's file each import stands on a line of its own",
+            ) from error
         except (FileNotFoundError, ConnectionError) as error:
             raise TaskDefinitionError(
                 f"{self.spec}: the metric {self.place} was not found"

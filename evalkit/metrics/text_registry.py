@@ -34,7 +34,6 @@ def find(name: str) -> TextMetric:
 
         return library_metric(name)
     base, question_mark, options = name.partition("?")
-    known: list[str] = []
     for module in MODULES:
         loaded = import_module(f"evalkit.metrics.{module}")
         metrics: Mapping[str, TextMetric] = loaded.METRICS
@@ -43,12 +42,16 @@ def find(name: str) -> TextMetric:
         builders: Mapping[str, Callable[..., TextMetric]] = getattr(loaded, "BUILDERS", {})
         if question_mark and base in builders:
             return _build(name, builders[base], read_options(name, options))
-        known += metrics
-    if base in known:
+    if base in known():
         raise TaskDefinitionError(f"metric {base} takes no options", hint=f"name it {base}")
-    near = difflib.get_close_matches(base, known, n=3)
-    hint = ("did you mean " if near else "there are ") + ", ".join(near or known)
+    near = difflib.get_close_matches(base, known(), n=3)
+    hint = ("did you mean " if near else "there are ") + ", ".join(near or known())
     raise TaskDefinitionError(f"there is no metric of generated text named {name!r}", hint=hint)
+
+
+def known() -> list[str]:
+    """The names that the modules define."""
+    return [name for module in MODULES for name in import_module(f"evalkit.metrics.{module}").METRICS]
 
 
 def read_options(name: str, options: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def bleu(name: str = "bleu", *, tokenize: str = "13a", lowercase: bool = False) 
 
 
 def chrf(name: str = "chrf", *, word_order: int = 0, character_order: int = 6, lowercase: bool = False) -> TextMetric:
-    """chrF (Popović 2015), and with a word order of 2 chrF++ (Popović 2017).
+    """Character n-gram F-score, chrF (Popović 2015), and with a word order of 2 chrF++ (Popović 2017).
 
     Args:
         name: Of the metric.
@@ -108,7 +108,7 @@ def for_language(code: str) -> Mapping[str, TextMetric]:
     Args:
         code: ISO 639-1 code.
     """
-    return METRICS | {"bleu": bleu(tokenize=_tokenizer(code)), "ter": ter(asian_support=code in _SPACELESS)}
+    return {**METRICS, "bleu": bleu(tokenize=_tokenizer(code)), "ter": ter(asian_support=code in _SPACELESS)}
 
 
 def _missing_model(tokenize: str) -> str | None:

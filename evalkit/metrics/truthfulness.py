@@ -24,9 +24,7 @@ def _metric(kind: str, way: str, bounds: tuple[float, float], compare: Callable[
         return compare(*nearest[kind])
 
     name = f"{kind}_{way}"
-    return TextMetric(
-        name, True, way == "acc", bounds, value, lm_eval=name, signature=lambda _: _signature(kind)
-    )
+    return TextMetric(name, True, way == "acc", bounds, value, lm_eval=name, signature=lambda _: _signature(kind))
 
 
 @lru_cache(maxsize=64)  # a dozen metrics ask about each answer

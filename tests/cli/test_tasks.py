@@ -131,7 +131,7 @@ def test_show_of_an_unknown_task() -> None:
         run("show", "nosuch")
 
 
-@pytest.mark.parametrize("kind", ["choice", "cloze", "text"])
+@pytest.mark.parametrize("kind", ["choice", "cloze", "text", "generate"])
 @pytest.mark.parametrize("form", ["yaml", "py"])
 def test_a_new_task_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, form: str) -> None:
     monkeypatch.chdir(tmp_path)
