@@ -101,13 +101,15 @@ def _chat(render: Renderer, kept: dict[str, Turns]) -> Callable[..., str]:
 @contextlib.contextmanager
 def at_work() -> Iterator[None]:
     """lm-eval without its progress bars and log lines, compiling each template once instead of at every use."""
+    import datasets
     import lm_eval.api.task as task_module
     from lm_eval.utils import env
 
     if "from_string" in vars(env):  # within another such block
         yield
         return
-    bar = task_module.tqdm
+    bar, bars = task_module.tqdm, datasets.utils.logging.is_progress_bar_enabled()
+    datasets.disable_progress_bars()  # a task's `process_docs` goes through the rows whenever they are asked for
     task_module.tqdm = functools.partial(bar, disable=True)
     env.from_string = functools.lru_cache(maxsize=4096)(env.from_string)
     try:
@@ -115,4 +117,6 @@ def at_work() -> Iterator[None]:
             yield
     finally:
         task_module.tqdm = bar
+        if bars:
+            datasets.enable_progress_bars()
         del env.from_string
