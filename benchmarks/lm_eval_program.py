@@ -1,4 +1,4 @@
-"""Runs lm-eval in this process, on evalkit's places for data, with a stopwatch on its two scoring calls."""
+"""Runs lm-eval in this process, on evalkit's places for data, with a stopwatch on the calls of its model."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def evaluate(
 
 
 def scores(found: dict[str, Any], task: str) -> dict[str, float]:
-    """A task's metrics, by lm-eval's names."""
+    """A task's metrics, by lm-eval's names; those of a filter as `METRIC,FILTER`."""
     return {
         key.removesuffix(",none"): value
         for key, value in found["results"][task].items()
-        if key.endswith(",none") and "stderr" not in key
+        if "," in key and "_stderr" not in key
     }
 
 
 def _time_inside(model: Any) -> list[float]:
-    """A list that gets the seconds of each call of the model's two scoring methods."""
+    """A list that gets the seconds of each call of the model's methods that score and generate."""
     seconds: list[float] = []
-    for name in ("loglikelihood", "loglikelihood_rolling"):
+    for name in ("loglikelihood", "loglikelihood_rolling", "generate_until"):
         original = getattr(type(model), name).__get__(model)
 
         def timed(*arguments: Any, _original: Any = original, **options: Any) -> Any:

@@ -2,9 +2,12 @@
 
     python -m benchmarks.parity --model smollm2 --data-dir ../shared/data/hub
     python -m benchmarks.parity --model gemma3 --scale 0.25 --markdown parity.md
+    python -m benchmarks.parity --tasks gsm8k,truthfulqa_gen,translation:haoranxu/WMT22-Test:en-de
 
 Prints, for each task: both scores, samples that differ in any metric, the largest |difference| of a log-likelihood,
-and both programs' seconds (tokenising and scoring). Exits with 1 when a required bound is broken.
+and both programs' seconds (tokenising and computing). Of generated texts those that differ are counted and explained: the
+two tokens at which they part are scored by the model alone. A translation's scores are also those of the `sacrebleu`
+command on the same files. Exits with 1 when a required bound is broken.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.parity import generation
 from benchmarks.parity.cases import CASES, Case
+from benchmarks.parity.ties import parting
 
 LOG_LIKELIHOOD_BOUND = 1e-3
 ROLLING_RELATIVE_BOUND = 1e-5
@@ -47,16 +53,45 @@ def main() -> int:
     cases = [
         replace(case, documents=max(2, math.ceil(case.documents * arguments.scale)))
         for case in CASES
-        if wanted is None or case.task in wanted
+        if wanted is None or case.name in wanted
     ]
     theirs, ours = run_both(cases, arguments)
-    lines, broken = table(cases, theirs, ours, compat=arguments.compat)
+    lines, broken = report(cases, theirs, ours, arguments)
     print("\n".join(lines))
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(lines) + "\n")
     for line in broken:
         print(f"NOT EQUAL: {line}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def report(
+    cases: list[Case], theirs: list[dict[str, Any]], ours: list[dict[str, Any]], arguments: argparse.Namespace
+) -> tuple[list[str], list[str]]:
+    """What to print, and a line for each bound that is broken."""
+    lines: list[str] = []
+    broken: list[str] = []
+    joined = list(zip(cases, theirs, ours, strict=True))
+    if scored := [one for one in joined if not one[0].generates]:
+        rows, wrong = table(*map(list, zip(*scored, strict=True)), compat=arguments.compat)
+        lines, broken = [*lines, *rows], [*broken, *wrong]
+    if generated := [one for one in joined if one[0].generates]:
+
+        @cache
+        def loaded() -> Any:
+            from evalkit.models import ModelOptions, load_model
+
+            return load_model(arguments.model, ModelOptions(dtype="float32", device="cpu", offline=True))
+
+        rows, notes, wrong = generation.table(
+            *map(list, zip(*generated, strict=True)), lambda *texts: parting(loaded(), *texts)
+        )
+        lines, broken = [*lines, *([""] if lines else []), *rows, "", *notes], [*broken, *wrong]
+        for case, _, our in generated:
+            if "bleu" in our["scores"]:
+                rows, wrong = generation.sacrebleu_lines(case, our)
+                lines, broken = [*lines, *rows], [*broken, *wrong]
+    return lines, broken
 
 
 def run_both(cases: list[Case], arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

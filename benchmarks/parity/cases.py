@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LM_EVAL_TASKS = Path(__file__).parent / "lm_eval_tasks"
+"""Tasks in lm-eval's format that its library lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,16 +15,37 @@ class Case:
     """One row of the parity table.
 
     Attributes:
-        task: Name, the same in both programs.
+        task: What evalkit calls it.
         shots: Few-shot examples.
         documents: The first so many documents of the dataset.
         max_length: Context length for both; None takes the model's own.
+        lm_eval: What lm-eval calls the task, where that is another name.
+        generates: Whether the model writes its answers, greedily.
+        metrics: evalkit's metric of a generated text -> lm-eval's, with its filter; others are called the same.
     """
 
     task: str
     shots: int
     documents: int
     max_length: int | None = None
+    lm_eval: str = ""
+    generates: bool = False
+    metrics: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the table and `--tasks` call it: the task, that of a file without its folder."""
+        return f"lm-eval:{Path(self.task).stem}" if self.task.endswith(".yaml") else self.task
+
+    @property
+    def lm_eval_task(self) -> str:
+        """What lm-eval calls it."""
+        return self.lm_eval or self.task
+
+    @property
+    def evalkit_task(self) -> str:
+        """The task with its number of examples, for evalkit."""
+        return self.task if self.shots == 0 else f"{self.task}:{self.shots}shot"
 
 
 CASES = (
@@ -41,4 +67,29 @@ CASES = (
     Case("piqa", 0, 50),
     Case("winogrande", 0, 60),
     Case("openbookqa", 0, 60),
+    Case(
+        "gsm8k",
+        5,
+        8,
+        generates=True,
+        metrics={
+            "exact_match@strict": "exact_match,strict-match",
+            "exact_match@flexible": "exact_match,flexible-extract",
+        },
+    ),
+    Case(
+        "lm-eval:gsm8k",
+        5,
+        8,
+        lm_eval="gsm8k",
+        generates=True,
+        metrics={
+            "exact_match": "exact_match,strict-match",
+            "exact_match@flexible-extract": "exact_match,flexible-extract",
+        },
+    ),
+    Case("truthfulqa_gen", 0, 12, generates=True),
+    Case("lm-eval:truthfulqa_gen", 0, 12, lm_eval="truthfulqa_gen", generates=True),
+    Case("translation:haoranxu/WMT22-Test:en-de", 0, 12, lm_eval="wmt22_en_de", generates=True),
+    Case(f"lm-eval:{LM_EVAL_TASKS / 'wmt22_en_de.yaml'}", 0, 12, lm_eval="wmt22_en_de", generates=True),
 )

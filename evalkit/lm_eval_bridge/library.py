@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.data.options import data_home
-from evalkit.errors import OutputError, UnknownTaskError, UsageError
+from evalkit.errors import EvalkitError, OutputError, UnknownTaskError, UsageError
 from evalkit.files import atomic_writer
 from evalkit.models.quiet import forward_logs, logger
 
@@ -85,7 +85,7 @@ def find(name: str) -> Leaf | Branch:
     """Finds a task, group or tag of the library, or the task in a YAML file of its format.
 
     Raises:
-        UsageError: The library is not installed.
+        UsageError: The library is not installed, or the task's own code cannot be imported.
         UnknownTaskError: There is nothing of that name; the hint names the nearest.
     """
     require_lm_eval()
@@ -100,7 +100,17 @@ def find(name: str) -> Leaf | Branch:
             near = difflib.get_close_matches(name, index, n=3)
             hint = f"Did you mean {', '.join(near)}?" if near else "`lm-eval ls tasks` lists them."
             raise UnknownTaskError(f"lm-eval {version('lm-eval')} has no task, group or tag '{name}'", hint=hint)
-        return _grown(entry, dict(index))
+        # reading a task imports its functions, which are anybody's code: they may want packages or the network
+        try:
+            return _grown(entry, dict(index))
+        except EvalkitError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+            raise UsageError(
+                f"lm-eval's task {name} cannot be read: {type(error).__name__}: {reason}",
+                hint="A package that its code needs may be missing or of another version; lm-eval itself would stop too.",
+            ) from error
 
 
 def _grown(entry: Entry, index: dict[str, Entry]) -> Leaf | Branch:

@@ -6,24 +6,28 @@ lm-eval 0.4.13 finds models in its own table only, so its command line is starte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.api.registry import register_model
 
-from evalkit.errors import ModelError, UsageError
+from evalkit.errors import ModelError
+from evalkit.lm_eval_bridge.generation import decoding_of, texts_of
 from evalkit.models import ModelOptions, load_model, render_chat
-from evalkit.requests import Request, Response, Roll, Score
+from evalkit.requests import Generate, Generation, Request, Response, Roll, Score
 
 if TYPE_CHECKING:
     from evalkit.backends.local import LocalBackend
 
+Answer = TypeVar("Answer", Response, Generation)
+
 
 @register_model("evalkit")
 class EvalkitLM(LM):  # type: ignore[misc]
-    """Answers lm-eval's log-likelihood requests with evalkit's engine.
+    """Answers lm-eval's requests with evalkit's engine.
 
     Args:
         pretrained: Any model that evalkit knows: a hub id, a directory, a .gguf file, `peft:DIR`, `smollm2`.
@@ -72,28 +76,43 @@ class EvalkitLM(LM):  # type: ignore[misc]
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Log P(continuation | context) in nats, and whether greedy decoding gives the continuation."""
         asked = [Score(*instance.args) for instance in requests]
-        answers = [(response.log_probability, response.greedy) for response in self._answer(asked)]
+        answers = [(response.log_probability, response.greedy) for response in self._answer(asked, Response)]
         for instance, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial("loglikelihood", instance.args, answer)
         return answers
 
     def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
         """Log P(text) in nats, every token scored once."""
-        answers = [response.log_probability for response in self._answer([Roll(*one.args) for one in requests])]
+        asked = [Roll(*instance.args) for instance in requests]
+        answers = [response.log_probability for response in self._answer(asked, Response)]
         for instance, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial("loglikelihood_rolling", instance.args, answer)
         return answers
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Not supported.
+        """Text after each context, cut before the first stop text, with `generation_kwargs` read as `hf` reads them.
+
+        The same request several times (`repeats` of a task) is asked once for so many samples, each with draws of its own.
 
         Raises:
-            UsageError: Always.
+            UsageError: The kwargs hold what evalkit does not know.
         """
-        raise UsageError(
-            "the model 'evalkit' does not generate text yet",
-            hint="Leave out tasks that generate, or run them with `--model hf`.",
-        )
+        places: dict[tuple[str, str], list[int]] = {}
+        for place, instance in enumerate(requests):
+            context, settings = instance.args
+            places.setdefault((context, json.dumps(settings, sort_keys=True)), []).append(place)
+        end = self.tokenizer.decode([self.tokenizer.eos_token_id]) if self.tokenizer.eos_token_id is not None else None
+        asked = [
+            Generate(context, decoding_of(json.loads(settings), len(same), end=end))
+            for (context, settings), same in places.items()
+        ]
+        answers = [""] * len(requests)
+        for request, same, reply in zip(asked, places.values(), self._answer(asked, Generation), strict=True):
+            for place, text in zip(same, texts_of(reply, request.decoding, len(same)), strict=True):
+                answers[place] = text
+        for instance, answer in zip(requests, answers, strict=True):
+            self.cache_hook.add_partial("generate_until", instance.args, answer)
+        return answers
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         """The conversation as the model's chat template renders it."""
@@ -125,14 +144,15 @@ class EvalkitLM(LM):  # type: ignore[misc]
             "model_sha": info.weights_sha256,
         }
 
-    def _answer(self, requests: Sequence[Request]) -> list[Response]:
+    def _answer(self, requests: Sequence[Request], kind: type[Answer]) -> list[Answer]:
         answers = dict(self.backend.answer(requests))
-        if len(answers) != len(requests):
+        replies = [answers[index] for index in sorted(answers)]
+        found: list[Answer] = [reply for reply in replies if isinstance(reply, kind)]
+        if len(found) != len(requests):
             raise ModelError(
-                f"the engine answered {len(answers)} of {len(requests)} requests", hint="Please report this."
+                f"the engine answered {len(found)} of {len(requests)} requests", hint="Please report this."
             )
-        replies = [answers[index] for index in range(len(requests))]
-        return [reply for reply in replies if isinstance(reply, Response)]
+        return found
 
 
 def _device(asked: str | None) -> str:

@@ -1,7 +1,7 @@
 """What lm-eval's metrics amount to: its own aggregation gives the value, evalkit the interval.
 
 lm-eval's `process_results` gives each document a number, or an item that only means something together with the others
-(a log-likelihood with its number of words, a gold label with the predicted one).
+(a log-likelihood with its number of words, a gold label with the predicted one, a reference with the text).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from evalkit.errors import EvaluationError
+from evalkit.lm_eval_bridge import corpus
 from evalkit.metrics.likelihood import BITS, EXPONENTIAL
 from evalkit.results import MetricValue, Sample
-from evalkit.summaries import Transform, mean_value, ratio_value
+from evalkit.summaries import Transform, corpus_value, mean_value, ratio_value
 
 RESAMPLES = 1000
 """Bootstrap resamples for scores that are neither a mean nor a ratio."""
@@ -33,28 +34,35 @@ Aggregation = Callable[[Sequence[Any]], Any]
 
 
 def split_values(
-    values: Mapping[str, Any], aggregations: Mapping[str, Aggregation]
+    values: Mapping[str, Any], aggregations: Mapping[str, Aggregation | None]
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Sorts one document's values into numbers and items.
 
+    Args:
+        values: Metric -> value, as `process_results` gives them.
+        aggregations: Metric -> lm-eval's aggregation.
+
     Returns:
         Metric -> number, and `METRIC_item` -> the item as JSON can hold it. A log-likelihood with its weight gives both:
-        the document's own perplexity, and the pair.
+        the document's own perplexity, and the pair. So does a translation: its own score, and as `METRIC_statistics`
+        what sacrebleu counts in it.
     """
     numbers: dict[str, float] = {}
     items: dict[str, Any] = {}
     for name, value in values.items():
-        plain = _plain(value)
+        item = plain(value)
         transform = _RATIOS.get(_called(aggregations.get(name)))
         if transform is not None:
-            above, below = plain if isinstance(plain, list) else (plain, 1)
+            above, below = item if isinstance(item, list) else (item, 1)
             items[f"{name}_item"] = [above, below]
             numbers[name] = transform.apply(above / below) if below else math.inf
-        elif isinstance(plain, bool | int | float):
-            if not (math.isnan(plain) and _called(aggregations.get(name)) == "nanmean"):
-                numbers[name] = float(plain)
+        elif (counted := corpus.counted(aggregations.get(name), item)) is not None:
+            numbers[name], items[name + corpus.SUFFIX] = counted
+        elif isinstance(item, bool | int | float):
+            if not (math.isnan(item) and _called(aggregations.get(name)) == "nanmean"):
+                numbers[name] = float(item)
         else:
-            items[f"{name}_item"] = plain
+            items[f"{name}_item"] = item
     return numbers, items
 
 
@@ -70,8 +78,8 @@ def score(
 ) -> MetricValue:
     """One metric of a task.
 
-    Means and perplexities have the intervals of `evalkit.metrics.estimate`; any other aggregation has a percentile
-    bootstrap (seed 0).
+    Means, perplexities, BLEU, chrF and TER have the intervals of `evalkit.metrics.estimate`; any other aggregation has a
+    percentile bootstrap (seed 0).
 
     Args:
         name: The metric.
@@ -92,6 +100,16 @@ def score(
     if called in ("mean", "nanmean"):
         binary = all(sample.metrics[name] in (0.0, 1.0) for sample in samples)
         return mean_value(name, samples, higher_is_better=higher_is_better, binary=binary, bounds=bounds, chance=chance)
+    together = corpus.corpus_metric(aggregation)
+    if together is not None and all(name + corpus.SUFFIX in sample.fields for sample in samples):
+        return corpus_value(
+            name,
+            samples,
+            name + corpus.SUFFIX,
+            together.score,
+            higher_is_better=higher_is_better,
+            resamples=resamples,
+        )
     assert aggregation is not None
     items = [_item(sample, name) for sample in samples]
     try:
@@ -142,12 +160,12 @@ def _bootstrap(
     return float(np.std(finite, ddof=1)), (float(low), float(high))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The value as JSON can hold it."""
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
         return value.tolist()
     return value

@@ -6,20 +6,20 @@ lm-eval's own task object builds the prompts and makes metrics of the answers; e
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.data import DataOptions, DatasetInfo, content_sha256, document_id
-from evalkit.errors import DataError, EvaluationError, TaskDefinitionError, UsageError
+from evalkit.decoding import Decoding
+from evalkit.errors import DataError, EvalkitError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
+from evalkit.lm_eval_bridge.filters import Filters, as_text
+from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, outcome_of, texts_of
+from evalkit.lm_eval_bridge.instances import Built, at_work, build
 from evalkit.lm_eval_bridge.library import Leaf
-from evalkit.lm_eval_bridge.scores import RESAMPLES, score, split_values
-from evalkit.models.quiet import forward_logs
-from evalkit.prompts import Prompt
-from evalkit.requests import Reply, Request, Response, Roll, Score
+from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, score, split_values
+from evalkit.requests import Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels, unique_ids
 from evalkit.runner.presentation import ChatDefault
@@ -32,26 +32,31 @@ _GUESSED = frozenset({"acc", "acc_norm", "acc_bytes", "acc_mutual_info"})
 class LmEvalTaskRun:
     """A task of lm-eval's library, its data loaded (see `evalkit.runner.task_run.TaskRun`).
 
+    Metrics of the task's first filter have their plain name, those of a further one are `METRIC@FILTER`.
+
     Args:
         key: Its name in the result.
         leaf: Where the library has it.
         shots: Number of few-shot examples.
         data: Where data may come from.
-        settings: Which documents, the system instruction, and whether prompts go through a chat template.
+        settings: Which documents, the system instruction, whether prompts go through a chat template, and what the user
+            changed of how text is generated.
 
     Raises:
         DataError: The data cannot be loaded.
-        UsageError: The task generates text, runs unsafe code, or shows pictures or sound.
+        UsageError: The task runs unsafe code, or shows pictures or sound.
     """
 
     def __init__(self, key: str, leaf: Leaf, shots: int, data: DataOptions, settings: RunSettings) -> None:
         self.key = key
         self.shots = shots
         self.settings = settings
-        with _at_work(), data_from(data) as origin:
+        _refuse_code(key, leaf.config.get("unsafe_code"))
+        with at_work(), data_from(data) as origin:
             self.task = _build(leaf)
             self.task.set_config(key="num_fewshot", value=shots)
-            _refuse_unsupported(key, self.task)
+            _refuse_code(key, getattr(self.task, "UNSAFE_CODE", False))
+            _refuse_pictures(key, self.task)
             self.documents: list[Mapping[str, Any]] = list(self.task.eval_docs)
         self.version = _version(self.task.VERSION)
         self.dataset = _dataset_info(self.task, origin, self.documents)
@@ -60,14 +65,16 @@ class LmEvalTaskRun:
         self.items = tuple(Item(ids[place], place, None, self.documents[place]) for place in wanted)
         # a function of the task's own may call anything "acc", such as TruthfulQA's mass on the true answers
         self._own_metrics = callable(self.task.config.process_results)
-        self._instances: dict[int, list[Any]] = {}
+        self._filters = Filters(self.task)
+        self._built = Built()
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What lm-eval asks about the document. All documents' prompts are built when the first is asked for."""
         assert dropped_shots == 0, "lm-eval's prompts are taken whole"
-        if not self._instances:
-            self._instances = self._build_instances(render)
-        return tuple(_request(instance, self.key) for instance in self._instances[item.index])
+        if not self._built.by_document:
+            documents = max(item.index for item in self.items) + 1
+            self._built = build(self.task, documents, self.settings, render)
+        return tuple(self._request(instance) for instance in self._instances(item))
 
     def chat_default(self) -> ChatDefault:
         """Plain text, as lm-eval asks without `--apply_chat_template`."""
@@ -81,36 +88,55 @@ class LmEvalTaskRun:
 
     def sample(self, item: Item, replies: Sequence[Reply]) -> Sample:
         """lm-eval's metrics of one document."""
-        responses = _responses(replies)
-        numbers, items = split_values(self._metrics(item, responses), self.task.aggregation())
-        right = None if self._own_metrics else numbers.get("acc")
-        outcome = "scored" if right is None else ("right" if right == 1.0 else "wrong")
-        fields = items | self._choice(item, responses)
-        return Sample(item.id, item.index, item.cluster, outcome, numbers, fields)
+        values = self._metrics(item, replies)
+        numbers, items = split_values(values, {name: self._aggregation(name) for name in values})
+        if (place := _first_generation(replies)) is not None:
+            outcome, fields = self._generated(item, place, replies, next(iter(values)), numbers)
+        else:
+            right = None if self._own_metrics else numbers.get("acc")
+            outcome = "scored" if right is None else ("right" if right == 1.0 else "wrong")
+            fields = self._choice(item, replies)
+        return Sample(item.id, item.index, item.cluster, outcome, numbers, items | fields)
 
     def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
-        """The target as lm-eval has it, and the choice picked."""
-        responses = _responses(replies)
-        chosen = self._choice(item, responses)
+        """The target as lm-eval has it, and the choice picked or what the first filter found in each text."""
+        if (place := _first_generation(replies)) is not None:
+            self._filtered(item, replies)
+            # greedy text stands for all repeats; it is one completion
+            return Labels(self._target(item), tuple(self._filters.found(self._instances(item)[place])))
+        chosen = self._choice(item, replies)
         if "picked" not in chosen:
             return Labels("" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item), (None,))
-        choices = _answers(self._instances[item.index][: chosen["choices"]])
+        choices = _answers(self._instances(item)[: chosen["choices"]])
         gold = chosen.get("gold")
         target = choices[gold] if isinstance(gold, int) else self._target(item)
-        return Labels(target, (choices[chosen["picked"]],) * len(responses))
+        return Labels(target, (choices[chosen["picked"]],) * len(replies))
 
     def described(self) -> dict[str, Any]:
-        """How examples were drawn."""
-        return {"shots_sampler": "lm-eval", "shots_seed": self.settings.shots_seed} if self.shots else {}
+        """How examples were drawn, how the first document's answer was generated, and the filters that looked for it."""
+        shots = {"shots_sampler": "lm-eval", "shots_seed": self.settings.shots_seed} if self.shots else {}
+        for instance in self._built.by_document.get(self.items[0].index, ()):
+            if instance.request_type == "generate_until":
+                return {**shots, "decoding": self._decoding(instance).described(), "filters": self._filters.names}
+        return shots
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric that lm-eval gave a document, over the documents that have it (as there).
 
-        While a run is under way, scores that need a bootstrap have no interval yet, and those that lm-eval cannot
-        compute from the documents so far are left out.
+        Args:
+            samples: Documents so far.
+            intervals: False, while a run is under way, leaves out intervals that need a bootstrap, and scores that
+                lm-eval cannot compute from the documents so far.
+
+        Raises:
+            EvaluationError: No document has a value, or lm-eval cannot make a number of those there are.
         """
         names = dict.fromkeys(name for sample in samples for name in _metric_names(sample))
-        if len(samples) == len(self.items) or self.settings.over_length == "skip":
+        if not names:
+            raise EvaluationError(
+                f"no document of {self.key} has a value", hint="see the errors of the single documents"
+            )
+        if intervals:
             return {name: self._score(name, samples, RESAMPLES) for name in names}
         found = {}
         for name in names:
@@ -119,69 +145,112 @@ class LmEvalTaskRun:
         return found
 
     def _score(self, name: str, samples: Sequence[Sample], resamples: int) -> MetricValue:
-        guessed = name in _GUESSED
+        guessed = name in _GUESSED and self.task.OUTPUT_TYPE != "generate_until"
         return score(
             name,
             [sample for sample in samples if name in _metric_names(sample)],
-            self.task.aggregation().get(name),
-            higher_is_better=bool(self.task.higher_is_better().get(name, True)),
+            self._aggregation(name),
+            higher_is_better=bool(self.task.higher_is_better().get(self._filters.plain_name(name), True)),
             chance=self._chance(samples) if guessed else None,
             bounds=(0.0, 1.0) if guessed else (-math.inf, math.inf),
             resamples=resamples,
         )
 
-    def _build_instances(self, render: Renderer) -> dict[int, list[Any]]:
-        """lm-eval's requests by document, as its `simple_evaluate` has them built on one process.
+    def _aggregation(self, name: str) -> Aggregation | None:
+        found: Aggregation | None = self.task.aggregation().get(self._filters.plain_name(name))
+        return found
 
-        Few-shot examples are drawn in sequence from one generator, so the documents before a wanted one are built too.
-        """
-        self.task.set_fewshot_seed(seed=self.settings.shots_seed)
-        random.seed(0)
-        with _at_work():
-            self.task.build_all_requests(
-                limit=max(item.index for item in self.items) + 1,
-                rank=0,
-                world_size=1,
-                system_instruction=self.settings.system,
-                apply_chat_template=render.chat,
-                fewshot_as_multiturn=render.multiturn,
-                chat_template=_chat(render) if render.chat else None,
-            )
-        built: dict[int, list[Any]] = {}
-        for instance in self.task.instances:
-            built.setdefault(instance.doc_id, []).append(instance)
-        for instances in built.values():
-            instances.sort(key=lambda instance: instance.idx)
-        return built
+    def _instances(self, item: Item) -> Sequence[Any]:
+        instances: Sequence[Any] = self._built.by_document[item.index]
+        return instances
 
-    def _metrics(self, item: Item, responses: Sequence[Response]) -> Mapping[str, Any]:
-        instances = self._instances[item.index]
-        for instance, response in zip(instances, responses, strict=True):
-            rolled = instance.request_type == "loglikelihood_rolling"
-            answer = response.log_probability if rolled else (response.log_probability, response.greedy)
-            instance.resps = [answer] * (instance.repeats or 1)
-        with _at_work():
-            for ensemble in getattr(self.task, "_filters", []):
-                ensemble.apply(instances)
-            filters = list(instances[0].filtered_resps)
+    def _request(self, instance: Any) -> Request:
+        kind, arguments = instance.request_type, instance.args
+        if kind == "loglikelihood_rolling":
+            return Roll(arguments[0])
+        if kind == "loglikelihood" and len(arguments) == 2:
+            return Score(*arguments)
+        if kind == "generate_until" and len(arguments) == 2:
+            turns = self._built.turns.get(arguments[0], ())
+            return Generate(arguments[0], self._decoding(instance), messages=turns)
+        raise UsageError(
+            f"the task {self.key} asks for {kind} with {len(arguments)} arguments, which is not supported",
+            hint="Tasks that score given answers or whole texts, or generate text, are supported.",
+        )
+
+    def _decoding(self, instance: Any) -> Decoding:
+        with at_work():
+            return decoding_of(instance.args[1], instance.repeats or 1, self.settings.decoding)
+
+    def _metrics(self, item: Item, replies: Sequence[Reply]) -> Mapping[str, Any]:
+        """Metric -> value, the first filter's first."""
+        instances = self._instances(item)
+        with self._scoring(item):
+            self._filtered(item, replies)
             values: dict[str, Any] = {}
-            for name in filters:
+            for name in self._filters.names:
                 answers = [instance.filtered_resps[name] for instance in instances]
                 found = self.task.process_results(item.content, answers)
-                suffix = "" if name == filters[0] else f"@{name}"
-                values.update({f"{metric}{suffix}": value for metric, value in found.items()})
+                values.update({self._filters.metric_name(metric, name): value for metric, value in found.items()})
         if not values:
             raise TaskDefinitionError(
                 f"the task {self.key} gives document {item.index} no metric", hint="lm-eval would leave it out too."
             )
         return values
 
-    def _choice(self, item: Item, responses: Sequence[Response]) -> dict[str, Any]:
+    def _filtered(self, item: Item, replies: Sequence[Reply]) -> None:
+        """Hands the replies to lm-eval's requests and has the task's filters look at them, once."""
+        responses: list[list[Any]] = []
+        for instance, reply in zip(self._instances(item), replies, strict=True):
+            repeats = instance.repeats or 1
+            if isinstance(reply, Generation):
+                responses.append(texts_of(reply, self._decoding(instance), repeats))
+            elif isinstance(reply, Response):
+                rolled = instance.request_type == "loglikelihood_rolling"
+                answer = reply.log_probability if rolled else (reply.log_probability, reply.greedy)
+                responses.append([answer] * repeats)
+        self._filters.apply(self._instances(item), responses)
+
+    @contextlib.contextmanager
+    def _scoring(self, item: Item) -> Iterator[None]:
+        # filters and metrics may be a task's own code: what it raises is a fact about this document
+        try:
+            with at_work():
+                yield
+        except EvalkitError:
+            raise
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+            raise TaskDefinitionError(
+                f"lm-eval's task {self.key} cannot score document {item.index}: {type(error).__name__}: {reason}",
+                hint="lm-eval itself would stop here too; a package that the task needs may be missing.",
+            ) from error
+
+    def _generated(
+        self, item: Item, place: int, replies: Sequence[Reply], main: str, numbers: Mapping[str, float]
+    ) -> tuple[str, dict[str, Any]]:
+        """What became of the document's (first) text by its main metric, and the fields that say what was found in it."""
+        instance, reply = self._instances(item)[place], replies[place]
+        assert isinstance(reply, Generation)
+        completion = reply.completions[0]
+        tokens = sum(one.tokens for one in reply.completions)
+        fields: dict[str, Any] = {"finish": completion.finish, "tokens": tokens}
+        answer: str | None = completion.text
+        if self._filters.extract:
+            fields["answers"] = self._filters.found(instance)[: len(reply.completions)]
+            if len(self._filters.names) > 1:
+                fields["filtered"] = self._filters.kept(instance)
+            answer = as_text(instance.filtered_resps[self._filters.names[0]], self._filters.nothing)
+        judged = main in JUDGES and numbers.get(main) in (0.0, 1.0)
+        return outcome_of(completion, answer, numbers[main] == 1.0 if judged else None), fields
+
+    def _choice(self, item: Item, replies: Sequence[Reply]) -> dict[str, Any]:
         """Index of the choice picked, number of choices, and the right one's index where it is a number."""
         if self.task.OUTPUT_TYPE != "multiple_choice":
             return {}
         # unconditional requests for acc_mutual_info follow the choices
         choices = len(self.task.doc_to_choice(item.content))
+        responses = [reply for reply in replies if isinstance(reply, Response)]
         scores = [response.log_probability for response in responses[:choices]]
         gold = (self.task.doc_to_text if self.task.multiple_input else self.task.doc_to_target)(item.content)
         fields: dict[str, Any] = {"picked": scores.index(max(scores)), "choices": choices}
@@ -191,10 +260,14 @@ class LmEvalTaskRun:
     def _chance(self, samples: Sequence[Sample]) -> float | None:
         if self.task.OUTPUT_TYPE != "multiple_choice" or self.task.multiple_target or self._own_metrics:
             return None
-        return math.fsum(1 / int(sample.fields["choices"]) for sample in samples) / len(samples)
+        scored = [int(sample.fields["choices"]) for sample in samples if "choices" in sample.fields]
+        return math.fsum(1 / choices for choices in scored) / len(scored)
 
     def _target(self, item: Item) -> str:
-        return str(self.task.doc_to_target(item.content))
+        target = self.task.doc_to_target(item.content)
+        if self.task.OUTPUT_TYPE == "generate_until" and isinstance(target, int) and self.task.config.doc_to_choice:
+            target = self.task.doc_to_choice(item.content)[target]
+        return " | ".join(map(str, target)) if isinstance(target, list | tuple) else str(target)
 
 
 def _build(leaf: Leaf) -> Any:
@@ -202,7 +275,7 @@ def _build(leaf: Leaf) -> Any:
 
     try:
         return TaskFactory()._build_task(leaf.entry, dict(leaf.overrides or {}))
-    except (ImportError, KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except (ImportError, KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"lm-eval's task {leaf.name} cannot be set up on this data: {type(error).__name__}: {reason}",
@@ -210,33 +283,24 @@ def _build(leaf: Leaf) -> Any:
         ) from error
 
 
-def _refuse_unsupported(key: str, task: Any) -> None:
-    reasons = {
-        "generates text, which is not supported yet": task.OUTPUT_TYPE == "generate_until",
-        "shows pictures or sound, which is not supported": getattr(task, "MULTIMODAL", False),
-        "runs code that the model writes, which is not supported": getattr(task, "UNSAFE_CODE", False),
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            raise UsageError(
-                f"the task {key} {reason}", hint="Tasks that score given answers or whole texts are supported."
-            )
-
-
-def _responses(replies: Sequence[Reply]) -> list[Response]:
-    return [reply for reply in replies if isinstance(reply, Response)]
-
-
-def _request(instance: Any, key: str) -> Request:
-    if instance.request_type == "loglikelihood_rolling":
-        return Roll(instance.args[0])
-    if instance.request_type != "loglikelihood" or len(instance.args) != 2:
+def _refuse_code(key: str, unsafe: Any) -> None:
+    if unsafe:
         raise UsageError(
-            f"the task {key} asks for {instance.request_type}, which is not supported",
-            hint="Tasks that score given answers or whole texts are supported.",
+            f"the task {key} runs code that the model writes, and lm-eval runs it without a sandbox",
+            hint="evalkit's own tasks run such code with --allow-code-execution, without network and with limits.",
         )
-    context, continuation = instance.args
-    return Score(context, continuation)
+
+
+def _refuse_pictures(key: str, task: Any) -> None:
+    if getattr(task, "MULTIMODAL", False):
+        raise UsageError(
+            f"the task {key} shows pictures or sound, which is not supported",
+            hint="Tasks that score given answers or whole texts, or generate text, are supported.",
+        )
+
+
+def _first_generation(replies: Sequence[Reply]) -> int | None:
+    return next((place for place, reply in enumerate(replies) if isinstance(reply, Generation)), None)
 
 
 def _answers(instances: Sequence[Any]) -> list[str]:
@@ -248,47 +312,6 @@ def _answers(instances: Sequence[Any]) -> list[str]:
 def _metric_names(sample: Sample) -> list[str]:
     items = [name.removesuffix("_item") for name in sample.fields if name.endswith("_item")]
     return list(dict.fromkeys([*sample.metrics, *items]))
-
-
-class _Conversation(Prompt):
-    """A prompt that lm-eval has already put into chat turns."""
-
-    __slots__ = ("turns",)
-
-    def __init__(self, turns: list[dict[str, str]]) -> None:
-        super().__init__("", (), "", "", "")
-        object.__setattr__(self, "turns", turns)
-
-    def messages(self, system: str | None = None, *, multiturn: bool = True) -> list[dict[str, str]]:
-        """The turns."""
-        turns: list[dict[str, str]] = self.turns  # type: ignore[attr-defined]
-        return turns
-
-
-def _chat(render: Renderer) -> Callable[..., str]:
-    def apply(turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        # a turn of the assistant's at the end (gen_prefix) is left open by the renderer, as asked for here
-        assert add_generation_prompt == (turns[-1]["role"] != "assistant")
-        return render(_Conversation(turns)).context
-
-    return apply
-
-
-@contextlib.contextmanager
-def _at_work() -> Iterator[None]:
-    """lm-eval without its progress bars and log lines, compiling each template once instead of at every use."""
-    import lm_eval.api.task as task_module
-    from lm_eval.utils import env
-
-    kept = task_module.tqdm, env.from_string
-    task_module.tqdm = functools.partial(task_module.tqdm, disable=True)
-    env.from_string = functools.lru_cache(maxsize=4096)(env.from_string)
-    try:
-        with forward_logs(["lm_eval", "datasets"]):
-            yield
-    finally:
-        task_module.tqdm = kept[0]
-        del env.from_string
 
 
 def _dataset_info(task: Any, origin: Origin, documents: Sequence[Mapping[str, Any]]) -> DatasetInfo:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evalkit.data import DataOptions
-from evalkit.errors import UsageError
 from evalkit.lm_eval_bridge.library import Branch, Leaf, find
 from evalkit.lm_eval_bridge.task_run import LmEvalTaskRun
 from evalkit.runner.settings import RunSettings
@@ -38,7 +37,7 @@ class LmEvalTask:
 
     @property
     def output_type(self) -> str:
-        """`multiple_choice`, `loglikelihood`, `loglikelihood_rolling`, or empty where only its Python class knows."""
+        """As lm-eval calls it, `multiple_choice` or `generate_until`; empty where only its Python class knows."""
         return str(self.leaf.config.get("output_type") or "")
 
     def bind(self, key: str, data: DataOptions, settings: RunSettings) -> LmEvalTaskRun:
@@ -46,7 +45,7 @@ class LmEvalTask:
 
         Raises:
             DataError: The data cannot be loaded.
-            UsageError: The task generates text, or needs what is not supported.
+            UsageError: The task needs what is not supported.
         """
         return LmEvalTaskRun(key, self.leaf, self.shots, data, settings)
 
@@ -65,7 +64,7 @@ def load(name: str, shots: int | None) -> Sequence[Any]:
 
     Raises:
         UnknownTaskError: There is nothing of that name.
-        UsageError: The library is not installed, or a task of that name generates text.
+        UsageError: The library is not installed.
     """
     found = find(name)
     if isinstance(found, Leaf):
@@ -78,11 +77,6 @@ def load(name: str, shots: int | None) -> Sequence[Any]:
 
 def _task(leaf: Leaf, shots: int | None) -> LmEvalTask:
     output_type = leaf.config.get("output_type")
-    if output_type == "generate_until":
-        raise UsageError(
-            f"the task {PREFIX}{leaf.name} generates text, which is not supported yet",
-            hint="Tasks that score given answers or whole texts are supported.",
-        )
     own = leaf.config.get("num_fewshot")
     default = int(own or 0)
     # lm-eval's rule: a task that says 0 itself is never asked with examples

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalkit.errors import UsageError
 from tests.tiny_models import CHAT_TEMPLATE, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
@@ -23,7 +23,7 @@ PAIRS = [
 TEXTS = ["Energy is neither created nor destroyed.", "tea " * 70, "x", "héllo wörld ☃"]
 
 
-def instances(kind: str, arguments: list[tuple[str, ...]]) -> list[Any]:
+def instances(kind: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
     from lm_eval.api.instance import Instance
 
     return [Instance(kind, {}, one, index, (None, index, 1)) for index, one in enumerate(arguments)]  # type: ignore[arg-type]
@@ -81,11 +81,36 @@ def test_whole_evaluation(yardstick: Any, model: Path) -> None:
             assert found["results"][name][metric] == wanted, (name, metric)
 
 
-def test_generation_is_refused(model: Path) -> None:
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma3"])
+def test_texts_are_those_of_hf(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    ours, theirs = both(tiny_model(name, tmp_path_factory.getbasetemp()))
+    contexts = [context for context, _ in PAIRS if context]
+    settings: list[dict[str, Any]] = [
+        {"until": [], "max_gen_toks": 12},
+        {"until": ["\n"], "do_sample": False, "max_gen_toks": 5},
+    ]
+    free = ours.generate_until(instances("generate_until", [(context, settings[0]) for context in contexts]))
+    stop = free[0][3:5]  # crosses the borders of tokens, most likely
+    settings.append({"until": [stop], "max_gen_toks": 12, "temperature": 0.0})
+    asked = [(context, kwargs) for kwargs in settings for context in contexts]
+    expected = theirs.generate_until(instances("generate_until", asked), disable_tqdm=True)
+    assert ours.generate_until(instances("generate_until", asked)) == expected
+    assert expected[-len(contexts)] == free[0][: free[0].index(stop)] != free[0]
+
+
+def test_repeats_are_drawn_apart(model: Path) -> None:
     from evalkit.lm_eval_bridge.model import EvalkitLM
 
-    with pytest.raises(UsageError, match="does not generate text"):
-        EvalkitLM(str(model), device="cpu").generate_until([])
+    kept: list[tuple[str, Any, str]] = []
+    ours = EvalkitLM(str(model), device="cpu")
+    ours.cache_hook.add_partial = lambda *row: kept.append(row)
+    drawn = ("The capital of France is", {"until": [], "do_sample": True, "temperature": 1.0, "max_gen_toks": 6})
+    greedy = ("The capital of France is", {"until": [], "max_gen_toks": 6})
+    texts = ours.generate_until(instances("generate_until", [drawn, greedy, drawn, drawn, greedy]))
+    assert len({texts[0], texts[2], texts[3]}) == 3
+    assert texts[1] == texts[4]
+    assert [(kind, text) for kind, _, text in kept] == [("generate_until", text) for text in texts]
+    assert texts == ours.generate_until(instances("generate_until", [drawn, greedy, drawn, drawn, greedy]))
 
 
 def test_chat(tmp_path: Path) -> None:

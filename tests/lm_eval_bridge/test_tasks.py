@@ -187,11 +187,6 @@ def test_unknown_name(toy_tasks: Path) -> None:
     assert "toy_choice" in (caught.value.hint or "")
 
 
-def test_generation_is_refused(toy_tasks: Path) -> None:
-    with pytest.raises(UsageError, match="generates text, which is not supported yet"):
-        load("toy_generate", None)
-
-
 def test_absent_data(ours: Any) -> None:
     with pytest.raises(DataError, match="someone/absent") as caught:
         ours("lm-eval:toy_nowhere")
