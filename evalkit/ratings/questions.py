@@ -27,7 +27,7 @@ def last_questions(prompts: Sequence[str], shots: int) -> list[str]:
     """
     turns = [_USER_TURN.split(prompt) for prompt in prompts]
     if all(len(parts) > 1 for parts in turns):
-        own = [_END_OF_TURN.split(parts[-1])[0] for parts in turns]
+        own: Sequence[str] = [_END_OF_TURN.split(parts[-1])[0] for parts in turns]
     else:
         own = _without_common_lines(prompts)
         if shots:

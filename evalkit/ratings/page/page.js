@@ -199,7 +199,10 @@ function setScore(score) {
   const next = all.find((other) => !scoreOf(other)) || all[all.indexOf(row) + 1];
   if (next) (scoreOf(next) || next.querySelector("input")).focus();
   markNext();
-  if (!next) find("save").focus();
+  if (!next) {
+    find("save").focus();
+    markNext();
+  }
 }
 
 function saveScores() {
