@@ -210,4 +210,4 @@ def test_settings_equal_those_of_lm_evals_files() -> None:
             assert entry.shots_exclude_self == (theirs.get("fewshot_split") == theirs.get("test_split"))
         assert {one["metric"] for one in theirs["metric_list"]} - {"acc"} <= set(entry.metrics)
         checked += 1
-    assert checked == 57 + 67 + 2 + 1 + 2 + 1 + 1 + 1 + 1 + 1 + 1
+    assert checked == 57 + 67 + 2 + 1 + 3 + 1 + 1 + 1 + 1 + 1 + 1
