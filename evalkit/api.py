@@ -21,6 +21,7 @@ from evalkit.runner.limit import Limit
 from evalkit.runner.progress import Progress
 from evalkit.runner.settings import ChatTemplate, OverLength, RunSettings, ShotsSampler
 from evalkit.task import Group, Registered, Task
+from evalkit.thinking import parse_tags
 
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
@@ -159,6 +160,8 @@ class Evaluation:
     def _parts(self) -> tuple[Selection, Callable[[], Backend], DataOptions, RunSettings]:
         if self.compat not in (None, "lm-eval"):
             raise UsageError(f"--compat {self.compat!r} is not known", hint="the only one is: --compat lm-eval")
+        if self.thinking not in ("auto", "off"):
+            parse_tags(self.thinking)  # a slip is told before anything is loaded
         settings = RunSettings(
             limit=Limit.parse(self.limit),
             seed=self.seed,

@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from evalkit.prompts import SHOTS_SEED
+
 
 class OverLength(StrEnum):
     """What to do with a prompt longer than the model's context."""
@@ -85,7 +87,7 @@ class EvaluationOptions:
             "nearest to the question (BM25); one set balanced by label."
         ),
     ] = ShotsSampler.lm_eval
-    shots_seed: Annotated[int, typer.Option(help="Seed of these draws.")] = 1234
+    shots_seed: Annotated[int, typer.Option(help="Seed of these draws.")] = SHOTS_SEED
     shots_seeds: Annotated[
         int, typer.Option(min=1, metavar="N", help="Evaluate with so many seeds; report mean and spread.")
     ] = 1

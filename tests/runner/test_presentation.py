@@ -187,6 +187,11 @@ def test_thoughts_are_taken_out_only_where_they_are_known_or_named() -> None:
     assert (named.samples[0].outcome, named.settings["thinking"]) == ("right", ["[a", "a]"])
 
 
+def test_wrong_tags_are_told_before_anything_is_loaded() -> None:
+    with pytest.raises(UsageError, match="neither auto nor off"):
+        evalkit.run(model="nowhere", tasks="nothing", thinking="<think>")
+
+
 def test_whole_texts_are_scored_without_thoughts() -> None:
     plain = {"extractors": {}, "metrics": ("exact_match",)}
     outcomes = [sample.outcome for sample in think(TEXTS, task=plain).samples]
