@@ -234,7 +234,7 @@ class LocalBackend:
         if not self.options.compat_lm_eval:
             raise ModelError(
                 "an encoder-decoder has no likelihood of a text alone: its decoder writes after what the encoder reads",
-                hint="use a causal model, or --compat-lm-eval for lm-eval's number, whose encoder reads one token",
+                hint="use a causal model, or --compat lm-eval for lm-eval's number, whose encoder reads one token",
             )
         return [
             token_sequences.encoder_decoder_sequence(

@@ -16,11 +16,11 @@ from tests.tiny_models import tiny_tokenizer
 texts = st.text(alphabet=st.sampled_from("ab e.\n:?é中 \t"), max_size=12)
 
 
-def lm_eval_pair(tokenizer, context: str, continuation: str) -> tuple[list[int], list[int]]:  # noqa: ANN001
+def lm_eval_pair(tokenizer, context: str, continuation: str, backend: str = "causal") -> tuple[list[int], list[int]]:  # noqa: ANN001
     """What lm-eval's `hf` model makes of a request, by its own functions."""
     lm_eval = pytest.importorskip("lm_eval.models.huggingface")
     prefix = tokenizer.bos_token_id
-    model = SimpleNamespace(tokenizer=tokenizer, add_bos_token=None, prefix_token_id=prefix, backend="causal")
+    model = SimpleNamespace(tokenizer=tokenizer, add_bos_token=None, prefix_token_id=prefix, backend=backend)
     model.tok_encode = lambda *a, **k: lm_eval.HFLM.tok_encode(model, *a, **k)
     if context == "":
         tokens = model.tok_encode(continuation, add_special_tokens=False)
@@ -43,6 +43,38 @@ def test_pairs_are_lm_evals(add_bos: bool, context: str, continuation: str) -> N
         return
     head, tail = encoder.encode_pairs([(context, " " + continuation)])[0]
     assert (head.tolist(), tail.tolist()) == (list(expected[0]), list(expected[1]))
+
+
+@given(context=texts, continuation=texts.filter(lambda text: text.strip() != ""))
+@settings(max_examples=100, deadline=None)
+def test_pairs_of_encoder_decoders_are_lm_evals(context: str, continuation: str) -> None:
+    tokenizer = tiny_tokenizer(add_eos=True)
+    if context and not context.strip():
+        return  # lm-eval encodes an empty text here; we give the encoder the prefix token
+    expected = lm_eval_pair(tokenizer, context, " " + continuation, "seq2seq")
+    encoder = TextEncoder(tokenizer, tokenizer.bos_token_id)
+    ((head, tail),) = encoder.encode_apart([(context, " " + continuation)])
+    assert (head.tolist(), tail.tolist()) == (list(expected[0]), list(expected[1]))
+    assert (context == "") == (head[-1] != tokenizer.eos_token_id)
+
+
+def test_continuations_are_encoded_as_targets_where_the_tokenizer_tells_them_apart() -> None:
+    class Translator:
+        """As Marian's tokenizer: texts to be written have pieces of their own."""
+
+        def decode(self, ids: list[int]) -> str:
+            return ""
+
+        def __call__(self, text: list[str] | None = None, *, text_target: list[str] | None = None, **_: bool) -> dict:
+            texts, shift = (text, 0) if text is not None else (text_target, 100)
+            return {"input_ids": [[len(word) + shift for word in one.split()] for one in texts]}
+
+    encoder = TextEncoder(Translator(), 0)
+    for as_targets, expected in ((True, [103]), (False, [3])):
+        ((head, tail),) = encoder.encode_apart([("a bb", " ccc")], as_targets=as_targets)
+        assert (head.tolist(), tail.tolist()) == ([1, 2], expected)
+    with pytest.raises(DataError, match="has no tokens"):
+        encoder.encode_apart([("a", "")])
 
 
 def test_a_text_that_begins_with_the_prefix_token_gets_no_second_one() -> None:

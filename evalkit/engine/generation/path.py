@@ -30,7 +30,7 @@ class DecodingPath(Protocol):
     """Keeps the state of the sequences being generated, and says what comes next.
 
     Attributes:
-        name: For results: `packed`, `cached`, `encoder-decoder`.
+        name: For results: `packed`, `cached`, `uncached`, `encoder-decoder`.
         joins: Whether prompts may be fed while other slots are in use. Where False, a prompt is fed only when all slots
             are free, all prompts of a batch in one call.
     """
