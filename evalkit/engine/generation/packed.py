@@ -99,7 +99,9 @@ class PackedDecoding:
 
     def release(self, slot: int) -> None:
         """See `DecodingPath.release`; the last one gives all memory back."""
-        gone = self._slots.pop(slot)
+        gone = self._slots.pop(slot, None)
+        if gone is None:
+            return
         for node in gone.nodes:
             node.references -= 1
         self._store.give(gone.row)

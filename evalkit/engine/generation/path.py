@@ -50,6 +50,9 @@ class DecodingPath(Protocol):
     def feed(self, feeds: Sequences[Feed]) -> torch.Tensor:
         """Puts tokens through the model, each slot after what it has seen.
 
+        Where prompts may join they may come in pieces: the first feed of a slot is then the beginning of its prompt. When
+        an error is raised, slots that were fed can only be released.
+
         Returns:
             float32 [feeds, vocabulary]: logits of the token after each feed's last one, in the order of the feeds.
         """
@@ -60,5 +63,5 @@ class DecodingPath(Protocol):
         ...
 
     def release(self, slot: int) -> None:
-        """Forgets a slot."""
+        """Forgets a slot; one whose first feed failed may not be known."""
         ...
