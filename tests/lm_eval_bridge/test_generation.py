@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -24,6 +26,8 @@ from evalkit.requests import Completion, Failure, Generate, Generation, Request,
 from evalkit.results import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+
+HUB = Path(__file__).parents[3] / "shared" / "data" / "hub"
 
 COMMON = """
     dataset_path: someone/answers
@@ -211,7 +215,10 @@ def text_for(prompt: str, sample: int) -> str:
     return kinds[(first + 3 * sample) % len(kinds)]
 
 
-def mock() -> MockModel:
+TextFor = Callable[[str, int], str]
+
+
+def mock(text_for: TextFor = text_for) -> MockModel:
     def texts(request: Generate) -> list[str]:
         return [text_for(request.prompt, sample) for sample in range(request.decoding.samples)]
 
@@ -223,7 +230,7 @@ def answers(request: Request) -> float:
     return -float(len(request.context))
 
 
-def fake() -> Any:
+def fake(text_for: TextFor = text_for) -> Any:
     """A model of lm-eval's that gives the mock's texts."""
     from lm_eval.api.model import LM
     from lm_eval.models.utils import postprocess_generated_text
@@ -249,6 +256,17 @@ def fake() -> Any:
     return Fake()
 
 
+def scores(theirs: Any, name: str) -> dict[str, float]:
+    """lm-eval's scores of a task by evalkit's names."""
+    main = theirs["samples"][name][0]["filter"]
+    found = {}
+    for key, value in theirs["results"][name].items():
+        metric, _, ensemble = key.partition(",")
+        if ensemble and not metric.endswith("_stderr"):
+            found[metric if ensemble == main else f"{metric}@{ensemble}"] = value
+    return found
+
+
 @pytest.fixture
 def both(written: Path, answers_hub: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A task's name -> evalkit's result, lm-eval's metrics by our names, and lm-eval's samples."""
@@ -267,14 +285,7 @@ def both(written: Path, answers_hub: Path, monkeypatch: pytest.MonkeyPatch) -> A
         manager = TaskManager(include_defaults=False, include_path=str(written))
         with data_from(DataOptions((answers_hub,), offline=True)):
             theirs = lm_eval.simple_evaluate(model=fake(), tasks=[name], task_manager=manager, bootstrap_iters=0)
-        samples = theirs["samples"][name]
-        main = samples[0]["filter"]
-        metrics = {}
-        for key, value in theirs["results"][name].items():
-            metric, _, ensemble = key.partition(",")
-            if ensemble and not metric.endswith("_stderr"):
-                metrics[metric if ensemble == main else f"{metric}@{ensemble}"] = value
-        return next(iter(ours(name, **options).tasks.values())), metrics, samples
+        return next(iter(ours(name, **options).tasks.values())), scores(theirs, name), theirs["samples"][name]
 
     evaluate.ours = ours  # type: ignore[attr-defined]
     return evaluate
@@ -483,3 +494,34 @@ def test_texts() -> None:
     two = Generation((Completion("a", "stop", 1), Completion("b", "stop", 1)), 3)
     assert texts_of(two, Decoding(temperature=1.0, samples=2), 2) == ["a", "b"]
     assert texts_of(two, Decoding(beams=2), 3) == ["a", "a", "a"]
+
+
+@pytest.mark.skipif(not HUB.is_dir(), reason="the real benchmark data is not beside the checkout")
+@pytest.mark.hub_data
+@pytest.mark.slow
+def test_tasks_of_the_library() -> None:
+    """Real tasks on real data: five examples, a vote of 64, and sentence-level BLEU and ROUGE in a function."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    def text_for(prompt: str, sample: int) -> str:
+        kind = int(hashlib.sha256(f"{prompt} {sample}".encode()).hexdigest()[:8], 16)
+        number = 10 * (kind % 4)
+        last = prompt.rsplit("Q: ", 1)[-1]
+        return [f" It is {number}. The answer is {number}.", f" So.\n#### {number}", f" {last} is a myth.", ""][
+            kind // 7 % 4
+        ]
+
+    names = ["gsm8k", "gsm8k_cot_self_consistency", "truthfulqa_gen"]
+    library_folder = Path(lm_eval.__file__).parent / "tasks"
+    folders = [str(library_folder / name) for name in ("gsm8k", "truthfulqa")]  # indexing all takes ten seconds
+    manager = TaskManager(include_defaults=False, include_path=folders)
+    with data_from(DataOptions((HUB,), offline=True)):
+        theirs = lm_eval.simple_evaluate(
+            model=fake(text_for), tasks=names, limit=6, task_manager=manager, bootstrap_iters=0
+        )
+    tasks = ",".join(f"lm-eval:{name}" for name in names)
+    run = evalkit.run(model=mock(text_for), tasks=tasks, limit="first:6", data_dir=str(HUB), offline=True)
+    for name in names:
+        result = run.tasks[f"lm-eval:{name}"]
+        assert {metric: one.value for metric, one in result.metrics.items()} == pytest.approx(scores(theirs, name))
