@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.backends.endpoint.address import Address
@@ -22,6 +23,8 @@ from evalkit.backends.endpoint.concurrency import Limiter
 from evalkit.errors import ModelError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 Answer = TypeVar("Answer")
@@ -247,7 +250,16 @@ def _http_client(address: Address, policy: RetryPolicy, most: int) -> httpx2.Asy
         timeout=policy.timeout,
         limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
         follow_redirects=False,
+        verify=_tls(),
     )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The system's certificates, read once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _message(content: Any) -> str:
