@@ -108,14 +108,18 @@ class Client:
         address: Where.
         policy: When to try again.
         most: Requests under way at once, at most.
+        replied: Is told every reply that came, also those that cannot be used: they cost money too.
 
     Attributes:
         sent: Requests sent, retries included.
         retried: Tries after the first one of a request.
     """
 
-    def __init__(self, address: Address, policy: RetryPolicy, most: int) -> None:
+    def __init__(
+        self, address: Address, policy: RetryPolicy, most: int, replied: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         self.address = address
+        self._replied = replied
         self.policy = policy
         self.limiter = Limiter(most)
         self.sent = 0
@@ -205,6 +209,7 @@ class Client:
             raise Retryable("the reply is not JSON, or was cut off") from None
         if not isinstance(content, dict):
             raise Retryable("the reply is not a JSON object")
+        self._replied(content)
         if content.get("error") and not content.get("choices"):  # some routers report a failure with status 200
             raise Retryable(f"an error in place of an answer: {self._shown(_message(content))}")
         return content

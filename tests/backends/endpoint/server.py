@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server on the loopback for tests: a toy model whose every answer is known, and faults on demand.
 
-Its tokens are words with the space before them; log P(token | before) is -len(token) / 10, and a word that begins with a
-capital is the most probable one. A text is answered with its last word and a number that the test can foresee.
+Its tokens are words with the space before them; log P(token | before) depends on the token's letters alone, and a word that
+begins with a capital or a digit is the most probable one. A text is answered with its length and its last word.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Server:
 
 def answer_to(text: str) -> str:
     """What the toy model says."""
-    return f" {text.split()[-1]} is {len(text)}\n\nNext: nothing"
+    return f" {len(text)} after {text.split()[-1]}\n\nNext: nothing"
 
 
 def tokens_of(text: str) -> list[str]:
@@ -90,7 +90,7 @@ def tokens_of(text: str) -> list[str]:
 
 
 def log_probability(token: str) -> float:
-    return -len(token) / 10
+    return -(sum(map(ord, token)) % 37) / 10 - 0.1
 
 
 @contextmanager
@@ -158,6 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(fault.status)
         for name, value in fault.headers.items():
             self.send_header(name, value)
+        self.send_header("Connection", "close")
         self.send_header("Content-Length", str(len(content) + (10 if fault.how == "cut" else 0)))
         self.end_headers()
         self.close_connection = True
@@ -228,16 +229,16 @@ def _echoed(state: Server, body: Body) -> dict[str, Any]:
     if state.scores == "shifted":
         values = [None, *map(log_probability, tokens[2:]), -1.0]
     tops = [
-        None if value is None else {"x": value if _likeliest(token, place, len(tokens)) else value + 1}
-        for place, (token, value) in enumerate(zip(tokens, values, strict=True))
+        None if value is None else {"x": value if _likeliest(token) else value + 1}
+        for token, value in zip(tokens, values, strict=True)
     ]
     logprobs = {"tokens": tokens, "token_logprobs": values, "top_logprobs": tops}
     usage = {"prompt_tokens": len(tokens) - 1, "completion_tokens": 1}
     return {"choices": [{"index": 0, "text": "", "finish_reason": "length", "logprobs": logprobs}], "usage": usage}
 
 
-def _likeliest(token: str, place: int, count: int) -> bool:
-    return token.strip()[:1].isupper() or token.strip() == "is"
+def _likeliest(token: str) -> bool:
+    return token.strip()[:1].isupper() or token.strip().isdigit()
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 5.0) -> None:

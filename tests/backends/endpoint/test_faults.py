@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
-from dataclasses import replace
 from time import monotonic, time
 
 import pytest
@@ -42,6 +43,11 @@ def ask(endpoint: EndpointBackend, questions: list[str] = QUESTIONS) -> list[Rep
             found[index] = reply
     assert sorted(found) == list(range(len(questions))), "an answer is lost"
     return [found[index] for index in range(len(questions))]
+
+
+def collect(answers: Iterator[list[tuple[int, Reply]]], found: list[tuple[int, Reply]]) -> None:
+    for some in answers:
+        found.extend(some)
 
 
 def expected(question: str) -> str:
@@ -124,7 +130,7 @@ def test_what_does_not_pass_fails_by_itself_and_the_run_goes_on(fault: Fault, wo
 def test_a_refused_request_is_not_sent_again_but_a_wrong_parameter_for_all_ends_the_run() -> None:
     with (
         serve(behave=lambda path, body, before: Fault(400) if body.get("prompt") in QUESTIONS else None) as server,
-        pytest.raises(ModelError, match="has answered none of 8 requests.*fault 400"),
+        pytest.raises(ModelError, match=r"has answered none of 8 requests.*fault 400"),
     ):
         ask(backend(server))
     assert len(server.prompts()) <= len(QUESTIONS)
@@ -136,7 +142,10 @@ def test_a_refused_request_is_not_sent_again_but_a_wrong_parameter_for_all_ends_
         (Fault(401), "refuses access .status 401"),
         (Fault(403), "refuses access"),
         (Fault(402), "no money left"),
-        (Fault(429, b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}'), "no money left"),
+        (
+            Fault(429, b'{"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}'),
+            "no money left",
+        ),
         (Fault(404), "does not answer: the endpoint refused the request .status 404"),
         (Fault(429, headers={"Retry-After": "86400"}), "asks to wait 86,400 seconds"),
     ],
@@ -168,12 +177,12 @@ def test_an_endpoint_that_dies_halfway_ends_the_run_after_its_last_answers() -> 
     with serve(behave=behave) as server:
         endpoint = backend(server, concurrency=1)
         requests: list[Request] = [Generate(text, Decoding(max_new_tokens=32)) for text in QUESTIONS]
-        found: dict[int, Reply] = {}
-        with pytest.raises(ModelError, match="no longer answers.*connection broke") as error:
-            for answers in endpoint.compute(endpoint.prepare(requests)):
-                found.update(answers)
+        found: list[tuple[int, Reply]] = []
+        answers = endpoint.compute(endpoint.prepare(requests))
+        with pytest.raises(ModelError, match=r"no longer answers.*connection broke") as error:
+            collect(answers, found)
     assert "the same command" in str(error.value.hint)
-    assert [index for index, reply in found.items() if isinstance(reply, Generation)] == list(range(12))
+    assert [index for index, reply in found if isinstance(reply, Generation)] == list(range(12))
 
 
 def test_fewer_requests_are_under_way_where_the_server_has_too_much() -> None:
@@ -207,7 +216,9 @@ def test_a_pause_that_the_server_asks_for_holds_for_all() -> None:
 
 
 def test_leaving_early_lets_go_of_what_is_under_way() -> None:
-    with serve(behave=lambda path, body, before: Fault(how="hang") if "17" in str(body.get("prompt")) else None) as server:
+    with serve(
+        behave=lambda path, body, before: Fault(how="hang") if "17" in str(body.get("prompt")) else None
+    ) as server:
         endpoint = backend(server, RetryPolicy(timeout=60))
         start = monotonic()
         answers = endpoint.compute(endpoint.prepare([Generate(text) for text in QUESTIONS]))
