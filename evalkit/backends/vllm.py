@@ -18,7 +18,14 @@ import numpy as np
 
 from evalkit.backends.base import Answer, Prepared
 from evalkit.backends.sequences import RequestEncoder
-from evalkit.backends.vllm_requests import completion, generation_parameters, read_scores, response, score_request
+from evalkit.backends.vllm_requests import (
+    completion,
+    generation_parameters,
+    read_scores,
+    response,
+    score_prompt,
+    score_request,
+)
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.engine.sequences import TokenArray
 from evalkit.errors import ModelError, OverLengthError, UsageError
@@ -255,7 +262,7 @@ class VllmBackend:
 
     def _score_all(self, prepared: VllmPrepared, indices: Sequence[int]) -> Iterator[list[Answer]]:
         """Answers requests whose sequences are scored; equal prompts, and one-token answers to one prompt, are one."""
-        groups: dict[tuple[bytes, bytes], list[tuple[int, int]]] = {}
+        groups: dict[tuple[bool, bytes], list[tuple[int, int]]] = {}
         parts: dict[int, list[tuple[np.ndarray, bool] | None]] = {}
         empty: list[Answer] = []
         for index in indices:
@@ -264,8 +271,8 @@ class VllmBackend:
                 empty.append((index, _without_tokens(prepared, index)))
             parts[index] = [None] * len(sequences)
             for place, sequence in enumerate(sequences):
-                rest = sequence.targets if len(sequence.targets) > 1 else sequence.targets[:0]
-                groups.setdefault((sequence.inputs.tobytes(), rest.tobytes()), []).append((index, place))
+                prompt = np.array(score_prompt(sequence), dtype=np.int32).tobytes()
+                groups.setdefault((len(sequence.targets) == 1, prompt), []).append((index, place))
         if empty:
             yield empty
         for members in _chunks(groups.values()):

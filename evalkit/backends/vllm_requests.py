@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from vllm import SamplingParams
 
 
+def score_prompt(sequence: TokenSequence) -> list[int]:
+    """The prompt that scores a sequence: its inputs, and its last target where several are scored."""
+    tokens: list[int] = sequence.inputs.tolist()
+    return tokens if len(sequence.targets) == 1 else [*tokens, int(sequence.targets[-1])]
+
+
 def score_request(sequences: Sequence[TokenSequence]) -> tuple[list[int], SamplingParams]:
-    """The prompt and parameters that score sequences with equal inputs: several targets of one token, or equal ones."""
+    """The prompt and parameters that score sequences with the same prompt, either all of one target or none."""
     from vllm import SamplingParams
 
-    first = sequences[0]
-    tokens = first.inputs.tolist()
     how: dict[str, Any] = {"prompt_logprobs": 0, "flat_logprobs": True}
-    if len(first.targets) > 1:
-        tokens.append(int(first.targets[-1]))
-    else:
+    if len(sequences[0].targets) == 1:
         how = {"logprob_token_ids": sorted({int(sequence.targets[0]) for sequence in sequences})}
-    return tokens, SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **how)
+    parameters = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **how)
+    return score_prompt(sequences[0]), parameters
 
 
 def read_scores(output: Any, sequence: TokenSequence) -> tuple[np.ndarray, bool]:
