@@ -18,7 +18,14 @@ import numpy as np
 
 from evalkit.backends.base import Answer, Prepared
 from evalkit.backends.sequences import RequestEncoder
-from evalkit.backends.stop_texts import cut_at_stop
+from evalkit.backends.vllm_requests import (
+    completion,
+    generation_parameters,
+    read_scores,
+    response,
+    score_prompt,
+    score_request,
+)
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.engine.sequences import TokenArray
 from evalkit.errors import ModelError, OverLengthError, UsageError
@@ -30,7 +37,7 @@ from evalkit.models.location import ModelLocation, resolve
 from evalkit.models.options import ModelOptions, pick_device, pick_dtype
 from evalkit.models.tokenizer import prefix_token, tokenizer_in
 from evalkit.models.weights import load_config
-from evalkit.requests import Completion, Finish, Generate, Generation, Reply, Request, Response, Score
+from evalkit.requests import Generate, Generation, Reply, Request, Response, Score
 from evalkit.results import ModelInfo
 
 if TYPE_CHECKING:
@@ -255,7 +262,7 @@ class VllmBackend:
 
     def _score_all(self, prepared: VllmPrepared, indices: Sequence[int]) -> Iterator[list[Answer]]:
         """Answers requests whose sequences are scored; equal prompts, and one-token answers to one prompt, are one."""
-        groups: dict[tuple[bytes, bytes], list[tuple[int, int]]] = {}
+        groups: dict[tuple[bool, bytes], list[tuple[int, int]]] = {}
         parts: dict[int, list[tuple[np.ndarray, bool] | None]] = {}
         empty: list[Answer] = []
         for index in indices:
@@ -264,8 +271,8 @@ class VllmBackend:
                 empty.append((index, _without_tokens(prepared, index)))
             parts[index] = [None] * len(sequences)
             for place, sequence in enumerate(sequences):
-                rest = sequence.targets if len(sequence.targets) > 1 else sequence.targets[:0]
-                groups.setdefault((sequence.inputs.tobytes(), rest.tobytes()), []).append((index, place))
+                prompt = np.array(score_prompt(sequence), dtype=np.int32).tobytes()
+                groups.setdefault((len(sequence.targets) == 1, prompt), []).append((index, place))
         if empty:
             yield empty
         for members in _chunks(groups.values()):
@@ -277,7 +284,7 @@ class VllmBackend:
                     parts[index][place] = read_scores(output, sequence)
                     found = [part for part in parts[index] if part is not None]
                     if len(found) == len(parts[index]):
-                        answers.append((index, _response(prepared.sequences[index], found)))
+                        answers.append((index, response(prepared.sequences[index], found)))
             yield answers
 
     def _generate(self, prepared: VllmPrepared, indices: Sequence[int]) -> list[Answer]:
@@ -294,12 +301,12 @@ class VllmBackend:
                     hint="give a smaller --max-new-tokens, or use a model with a longer context",
                 )
             cuts.append(max(0, len(prompt) - room))
-            asked.append((prompt[cuts[-1] :].tolist(), _generation_parameters(request)))
+            asked.append((prompt[cuts[-1] :].tolist(), generation_parameters(request)))
         answers: list[Answer] = []
         for index, cut, output in zip(indices, cuts, self._run(asked), strict=True):
             request = prepared.requests[index]
             assert isinstance(request, Generate)
-            completions = tuple(_completion(one, request) for one in output.outputs)
+            completions = tuple(completion(one, request) for one in output.outputs)
             self._generated += sum(one.tokens for one in completions)
             answers.append((index, Generation(completions, len(output.prompt_token_ids or ()), cut)))
         return answers
@@ -321,42 +328,6 @@ def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield chunk
 
 
-def score_request(sequences: Sequence[TokenSequence]) -> tuple[list[int], SamplingParams]:
-    """The prompt and parameters that score sequences with equal inputs: several targets of one token, or equal ones."""
-    from vllm import SamplingParams
-
-    first = sequences[0]
-    tokens = first.inputs.tolist()
-    how: dict[str, Any] = {"prompt_logprobs": 0, "flat_logprobs": True}
-    if len(first.targets) > 1:
-        tokens.append(int(first.targets[-1]))
-    else:
-        how = {"logprob_token_ids": sorted({int(sequence.targets[0]) for sequence in sequences})}
-    return tokens, SamplingParams(max_tokens=1, temperature=0.0, detokenize=False, **how)
-
-
-def read_scores(output: Any, sequence: TokenSequence) -> tuple[np.ndarray, bool]:
-    """Log-probability of each target (nats), and whether all were the most probable."""
-    targets = sequence.targets.tolist()
-    if len(targets) == 1:
-        completion = output.outputs[0]
-        return np.array([completion.logprobs[0][targets[0]].logprob]), completion.token_ids[0] == targets[0]
-    first = sequence.first_scored + 1
-    rows = [output.prompt_logprobs[first + place][token] for place, token in enumerate(targets)]
-    return np.array([row.logprob for row in rows]), all(row.rank == 1 for row in rows)
-
-
-def _response(sequences: Sequence[TokenSequence], scores: Sequence[tuple[np.ndarray, bool]]) -> Response:
-    values = np.concatenate([values for values, _ in scores])
-    return Response(
-        log_probability=float(values.sum()),
-        greedy=all(greedy for _, greedy in scores),
-        token_log_probabilities=tuple(values.tolist()),
-        context_tokens=sequences[0].first_scored + 1,
-        truncated=sequences[0].truncated,
-    )
-
-
 def _without_tokens(prepared: VllmPrepared, index: int) -> Reply:
     """The answer to a text without tokens.
 
@@ -369,27 +340,3 @@ def _without_tokens(prepared: VllmPrepared, index: int) -> Reply:
             hint="leave the document out with --over-length skip, or use a model with a longer context",
         )
     return Response(0.0, True, (), 1)
-
-
-def _generation_parameters(request: Generate) -> SamplingParams:
-    from vllm import SamplingParams
-
-    decoding = request.decoding
-    thinking = decoding.thinking is not None
-    return SamplingParams(
-        n=decoding.samples,
-        temperature=decoding.temperature,
-        top_p=decoding.top_p,
-        top_k=decoding.top_k,
-        max_tokens=decoding.max_new_tokens,
-        stop=None if thinking else list(decoding.stop),  # vLLM would also stop inside a thought
-        seed=None if decoding.is_greedy else decoding.seed,
-        skip_special_tokens=not thinking,
-    )
-
-
-def _completion(output: Any, request: Generate) -> Completion:
-    decoding = request.decoding
-    text, stopped = cut_at_stop(output.text, decoding.stop, decoding.thinking, request.prompt)
-    finish: Finish = "length" if output.finish_reason == "length" and not stopped else "stop"
-    return Completion(text, finish, len(output.token_ids), tuple(output.token_ids))

@@ -24,7 +24,7 @@ from evalkit.backends.endpoint.probing import (
 )
 from evalkit.backends.endpoint.streaming import call, stream
 from evalkit.backends.endpoint.tokens import EndpointTokenizer
-from evalkit.backends.endpoint.wire import Api, Dialect
+from evalkit.backends.endpoint.wire import Api, Dialect, usage_of
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.errors import ModelError, UsageError
 from evalkit.requests import Generate, Request, Roll, Score
@@ -110,7 +110,7 @@ class EndpointBackend:
         self._rendered: set[str] = set()
         self._variables: Mapping[str, Any] = {}
         self._fingerprints: set[str] = set()
-        self._sent: list[Client] = []
+        self._clients: list[Client] = []
 
     @property
     def info(self) -> ModelInfo:
@@ -223,10 +223,7 @@ class EndpointBackend:
 
         async def produce(put: Callable[[Answer], None]) -> None:
             async with self._client(self.options.policy) as client:
-                worker = Worker(
-                    client, self._account, self._dialects, self._scoring, self._variables, self._fingerprints
-                )
-                await answer_all(worker, jobs, put)
+                await answer_all(Worker(client, self._dialects, self._scoring, self._variables), jobs, put)
 
         yield from stream(produce)
 
@@ -237,8 +234,8 @@ class EndpointBackend:
         """The server's own token account, and how often it was asked."""
         return {
             **self._account.counters(),
-            "requests_sent": sum(client.sent for client in self._sent),
-            "retries": sum(client.retried for client in self._sent),
+            "requests_sent": sum(client.sent for client in self._clients),
+            "retries": sum(client.retried for client in self._clients),
         }
 
     def account(self) -> dict[str, Any]:
@@ -255,9 +252,14 @@ class EndpointBackend:
         return "chat" if request.messages or self.chat_only else "completions"
 
     def _client(self, policy: RetryPolicy) -> Client:
-        client = Client(self.address, policy, self.options.concurrency)
-        self._sent.append(client)
+        client = Client(self.address, policy, self.options.concurrency, self._replied)
+        self._clients.append(client)
         return client
+
+    def _replied(self, reply: Mapping[str, Any]) -> None:
+        self._account.add(usage_of(reply))
+        if fingerprint := reply.get("system_fingerprint"):
+            self._fingerprints.add(str(fingerprint))
 
     def _probe(self, ask: Callable[[Client], Any]) -> Any:
         """What a first small request gives.

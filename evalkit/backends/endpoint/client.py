@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evalkit.backends.endpoint.address import Address
@@ -22,6 +23,8 @@ from evalkit.backends.endpoint.concurrency import Limiter
 from evalkit.errors import ModelError
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 Answer = TypeVar("Answer")
@@ -105,14 +108,18 @@ class Client:
         address: Where.
         policy: When to try again.
         most: Requests under way at once, at most.
+        replied: Is told every reply that came, also those that cannot be used: they cost money too.
 
     Attributes:
         sent: Requests sent, retries included.
         retried: Tries after the first one of a request.
     """
 
-    def __init__(self, address: Address, policy: RetryPolicy, most: int) -> None:
+    def __init__(
+        self, address: Address, policy: RetryPolicy, most: int, replied: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         self.address = address
+        self._replied = replied
         self.policy = policy
         self.limiter = Limiter(most)
         self.sent = 0
@@ -202,6 +209,7 @@ class Client:
             raise Retryable("the reply is not JSON, or was cut off") from None
         if not isinstance(content, dict):
             raise Retryable("the reply is not a JSON object")
+        self._replied(content)
         if content.get("error") and not content.get("choices"):  # some routers report a failure with status 200
             raise Retryable(f"an error in place of an answer: {self._shown(_message(content))}")
         return content
@@ -247,7 +255,16 @@ def _http_client(address: Address, policy: RetryPolicy, most: int) -> httpx2.Asy
         timeout=policy.timeout,
         limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
         follow_redirects=False,
+        verify=_tls(),
     )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The system's certificates, read once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _message(content: Any) -> str:

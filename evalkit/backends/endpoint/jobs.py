@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
-from evalkit.backends.endpoint.account import Account
 from evalkit.backends.endpoint.client import Client
 from evalkit.backends.endpoint.probing import Scoring
 from evalkit.backends.endpoint.scoring import (
@@ -35,19 +35,15 @@ class Worker:
 
     Attributes:
         client: Sends.
-        account: Is told what the server counts.
         dialects: How each API is asked to generate.
         scoring: How prompts are scored; None where nothing is.
         variables: Given to the server's chat template.
-        fingerprints: Versions that the server names.
     """
 
     client: Client
-    account: Account
     dialects: Mapping[Api, Dialect]
     scoring: Scoring | None
     variables: Mapping[str, Any]
-    fingerprints: set[str]
     _contexts: dict[str, asyncio.Task[PromptScores]] = field(default_factory=dict)
 
     async def answer(self, request: Request, api: Api | None, sequences: Sequence[TokenSequence] | None) -> Reply:
@@ -91,7 +87,6 @@ class Worker:
             body["chat_template_kwargs"] = dict(self.variables)
 
         def read(reply: dict[str, Any]) -> tuple[list[Completion], int]:
-            self._count(reply)
             return completions_of(reply, dialect.api, request, count), usage_of(reply).prompt
 
         return await self.client.ask(PATHS[dialect.api], body, read)
@@ -128,17 +123,8 @@ class Worker:
     async def _scores(self, prompt: Prompt) -> PromptScores:
         assert self.scoring is not None
         how = self.scoring.how
-
-        def read(reply: dict[str, Any]) -> PromptScores:
-            self._count(reply)
-            return read_scores(reply, how)
-
-        return await self.client.ask(PATHS["completions"], scoring_body(self.client.address.model, prompt, how), read)
-
-    def _count(self, reply: Mapping[str, Any]) -> None:
-        self.account.add(usage_of(reply))
-        if fingerprint := reply.get("system_fingerprint"):
-            self.fingerprints.add(str(fingerprint))
+        body = scoring_body(self.client.address.model, prompt, how)
+        return await self.client.ask(PATHS["completions"], body, partial(read_scores, how=how))
 
 
 async def _all(*calls: Coroutine[Any, Any, Answer]) -> list[Answer]:

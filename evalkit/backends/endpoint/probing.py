@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -54,7 +53,7 @@ async def find_dialect(client: Client, api: Api, request: Generate) -> Dialect:
     """
     decoding = request.decoding
     count = min(2, decoding.samples)
-    trial = replace(request, decoding=replace(decoding, max_new_tokens=_TOKENS))
+    trial = Generate(_TEXT, replace(decoding, max_new_tokens=_TOKENS), messages=_trial_turns(request))
     dialect = Dialect(api, many=count > 1)
     for _ in range(len(OPTIONAL) + 3):
         asked = count if dialect.many else 1
@@ -72,6 +71,14 @@ async def find_dialect(client: Client, api: Api, request: Generate) -> Dialect:
             logger.warning("%s does not take %s: its own defaults apply", client.address.name, names)
         return replace(dialect, many=given == asked > 1)
     raise ModelError(f"{client.address.name} refuses every form of a first small request")
+
+
+def _trial_turns(request: Generate) -> tuple[Mapping[str, str], ...]:
+    """A short conversation, with a system turn where the request has one: not every template takes it."""
+    if not request.messages:
+        return ()
+    system = [{"role": "system", "content": "Be brief."}] if request.messages[0]["role"] == "system" else []
+    return (*system, {"role": "user", "content": _TEXT})
 
 
 def _choices_given(reply: Mapping[str, Any]) -> int:
@@ -184,6 +191,6 @@ def most_demanding(requests: Iterable[Generate]) -> Generate:
             request.decoding.top_k,
             request.decoding.top_p < 1,
             len(request.decoding.stop),
-            -len(json.dumps([dict(turn) for turn in request.messages])) - len(request.prompt),
+            bool(request.messages) and request.messages[0]["role"] == "system",
         ),
     )
