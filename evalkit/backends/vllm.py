@@ -26,6 +26,7 @@ from evalkit.backends.vllm_requests import (
     score_prompt,
     score_request,
 )
+from evalkit.chat import ChatFormat
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.engine.sequences import TokenArray
 from evalkit.errors import ModelError, OverLengthError, UsageError
@@ -133,8 +134,6 @@ class VllmBackend:
         ModelError: The model is missing, incomplete or refused.
     """
 
-    chat_only = False
-    takes_chat = True
     budget = 1
 
     def __init__(
@@ -218,6 +217,13 @@ class VllmBackend:
             "max_length": self.max_length,
             "stride": self._encoder.stride,
         }
+
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """What the tokenizer knows of conversations."""
+        from evalkit.models.chat import chat_format
+
+        return chat_format(self._tokenizer)
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:
         """The tokenizer's chat template applied to messages."""

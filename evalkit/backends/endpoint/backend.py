@@ -25,10 +25,12 @@ from evalkit.backends.endpoint.probing import (
 from evalkit.backends.endpoint.streaming import call, stream
 from evalkit.backends.endpoint.tokens import EndpointTokenizer
 from evalkit.backends.endpoint.wire import Api, Dialect, usage_of
+from evalkit.chat import ChatFormat
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.errors import ModelError, UsageError
 from evalkit.requests import Generate, Request, Roll, Score
 from evalkit.results import ModelInfo
+from evalkit.thinking import KNOWN_TAGS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -150,10 +152,13 @@ class EndpointBackend:
             return self.address.style == "chat"
         return not self._probe(offers_completions)
 
-    @property
-    def takes_chat(self) -> bool:
-        """Whether it can be given chat turns."""
-        return self.address.style != "completions" or (self._tokens is not None and self._tokens.has_chat_template)
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """Whether it takes chat turns, or nothing else; tags of thoughts are those that nearly all models write."""
+        if self._tokens is None:
+            return ChatFormat(self.address.style != "completions", self.chat_only, KNOWN_TAGS[0])
+        known = self._tokens.chat
+        return ChatFormat(self.address.style != "completions" or known.template, self.chat_only, known.thinking)
 
     def settings(self) -> dict[str, Any]:
         """How the endpoint is asked, and under `self_check` what it told of itself."""
@@ -181,7 +186,7 @@ class EndpointBackend:
             ModelError: Only plain text is sent, and no tokenizer with a template is at hand.
         """
         self._variables = variables
-        if self._tokens is not None and self._tokens.has_chat_template:
+        if self._tokens is not None and self._tokens.chat.template:
             return self._tokens.render_chat(messages, variables)
         if self.address.style == "completions":
             raise ModelError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from evalkit.chat import ChatFormat
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.requests import Generate, Request
 
@@ -37,10 +38,12 @@ class EndpointTokenizer:
 
         return tokenizer_sha256(self.tokenizer)
 
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether it can render conversations."""
-        return bool(getattr(self.tokenizer, "chat_template", None))
+    @cached_property
+    def chat(self) -> ChatFormat:
+        """What it knows of conversations."""
+        from evalkit.models.chat import chat_format
+
+        return chat_format(self.tokenizer)
 
     @cached_property
     def trial(self) -> list[int]:
