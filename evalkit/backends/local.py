@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.local_cost import cost
 from evalkit.backends.local_generation import LocalGeneration, TokenizedPrompt
-from evalkit.engine import memory
 from evalkit.engine import sequences as token_sequences
 from evalkit.engine.encoder_decoder import EncoderDecoderModel
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
@@ -290,53 +290,7 @@ class LocalBackend:
     def cost(self, prepared: Prepared, seconds: float) -> Cost:
         """What `compute` would take, measured with some of its batches; every text as long as it may become."""
         tokenized = _own(prepared)
-        prompts = list(self._prompts(tokenized).values())
-        parts = []
-        if tokenized.sequences or not prompts:
-            parts.append(self._scoring_cost(tokenized.sequences, seconds))
-        if prompts:
-            parts.append(self._generation_cost(prompts, seconds))
-        tokens = sum(one.tokens_computed for one in parts)
-        spent = sum(one.seconds for one in parts)
-        return Cost(
-            tokens_asked=sum(one.tokens_asked for one in parts),
-            tokens_computed=tokens,
-            batches=sum(one.batches for one in parts),
-            batch_tokens=self.engine.token_budget,
-            peak_bytes=max(one.peak_bytes for one in parts),
-            available_bytes=parts[0].available_bytes,
-            tokens_per_second=tokens / spent if spent else parts[0].tokens_per_second,
-        )
-
-    def _scoring_cost(self, sequences: Sequence[token_sequences.Sequence], seconds: float) -> Cost:
-        forecast = self.engine.forecast(sequences)
-        return Cost(
-            tokens_asked=forecast.tokens_asked,
-            tokens_computed=forecast.tokens_computed,
-            batches=forecast.batches,
-            batch_tokens=self.engine.token_budget,
-            peak_bytes=forecast.peak_bytes,
-            available_bytes=self._available(),
-            tokens_per_second=self.engine.probe(sequences, seconds),
-        )
-
-    def _generation_cost(self, prompts: Sequence[Prompt], seconds: float) -> Cost:
-        forecast = self.engine.generator.forecast(prompts)
-        prompt_rate, new_rate = self.engine.generator.probe(prompts, seconds)
-        tokens = forecast.prompt_tokens + forecast.new_tokens
-        return Cost(
-            tokens_asked=forecast.tokens_asked,
-            tokens_computed=tokens,
-            batches=forecast.steps,
-            batch_tokens=self.engine.generator.limits.budget,
-            peak_bytes=forecast.peak_bytes,
-            available_bytes=self._available(),
-            tokens_per_second=tokens / (forecast.prompt_tokens / prompt_rate + forecast.new_tokens / new_rate),
-        )
-
-    def _available(self) -> int:
-        device = self.engine.split.core.device
-        return memory.used_memory(device) + memory.free_memory(device)
+        return cost(self.engine, tokenized.sequences, list(self._prompts(tokenized).values()), seconds)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[Answer]:
         """Prepares and answers requests; (index, response) in any order."""

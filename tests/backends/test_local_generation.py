@@ -114,7 +114,8 @@ def test_several_samples_are_one_reply(tmp_path: Path) -> None:
     assert [one.token_ids for one in alone[0].completions] == [one.token_ids for one in found[0].completions]
     (beams,) = replies(backend, [Generate(PROMPTS[0], Decoding(max_new_tokens=6, beams=3))])
     scores = [one.score for one in beams.completions]
-    assert len(scores) == 3 and scores == sorted(scores, key=lambda score: -(score or 0.0))
+    assert len(scores) == 3
+    assert scores == sorted(scores, key=lambda score: -(score or 0.0))
 
 
 def test_what_is_done_is_not_generated_again(tmp_path: Path) -> None:
