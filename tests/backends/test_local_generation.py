@@ -14,7 +14,7 @@ from evalkit import DataSource, Task
 from evalkit.backends.local import LocalBackend, LocalOptions, NonFiniteRequestError
 from evalkit.decoding import Decoding
 from evalkit.documents import OpenQuestion
-from evalkit.errors import ModelError, OverLengthError
+from evalkit.errors import OverLengthError
 from evalkit.models import LoadedModel, ModelOptions, load_model
 from evalkit.requests import Generate, Generation, Request, Score
 from tests.tiny_models import CHAT_TEMPLATE, SENTENCES, tiny_model
@@ -156,12 +156,6 @@ def test_logits_that_are_not_finite_name_the_request(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteRequestError) as caught:
         dict(backend.answer(requests))
     assert (caught.value.request, caught.value.token) == (2, 0)
-
-
-def test_models_that_cannot_be_packed_say_so(tmp_path: Path) -> None:
-    backend = LocalBackend(loaded(tmp_path, "mamba"))
-    with pytest.raises(ModelError, match="cannot be generated"):
-        replies(backend, [Generate("Energy", Decoding())])
 
 
 def test_the_cost_of_generating_is_forecast(tmp_path: Path) -> None:

@@ -81,22 +81,19 @@ class CachedPath(ABC):
 
     def fork(self, slot: int, copy: int) -> None:
         """See `DecodingPath.fork`: both stand on one row until the next step."""
-        group = self._group(slot)
+        group = next(group for group in self._groups if slot in group.slots)
         group.slots[copy] = group.slots[slot]
 
     def release(self, slot: int) -> None:
-        """See `DecodingPath.release`."""
-        group = self._group(slot)
-        del group.slots[slot]
-        if not group.slots:
-            self._groups.remove(group)
+        """See `DecodingPath.release`; a slot whose first feed failed is forgotten already."""
+        for group in list(self._groups):
+            group.slots.pop(slot, None)
+            if not group.slots:
+                self._groups.remove(group)
 
     def clear(self) -> None:
         """Forgets all slots."""
         self._groups.clear()
-
-    def _group(self, slot: int) -> Rows:
-        return next(group for group in self._groups if slot in group.slots)
 
     def _start(self, feeds: Sequences[Feed]) -> dict[int, torch.Tensor]:
         """Puts prompts through the model, each distinct one once; returns each slot's logits."""
@@ -246,7 +243,7 @@ class UncachedDecoding:
 
     def release(self, slot: int) -> None:
         """See `DecodingPath.release`."""
-        del self._tokens[slot]
+        self._tokens.pop(slot, None)
 
     def clear(self) -> None:
         """Forgets all slots."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,11 @@ from evalkit.engine.generation.cached import CachedDecoding, UncachedDecoding
 from evalkit.engine.generation.fallback import choose_fallback_decoding
 from evalkit.engine.generation.path import DecodingPath, Feed
 from evalkit.errors import ModelError
+from tests.engine.generation.support import load
 from tests.engine.generation.written import expected, prompts, written
-from tests.tiny_models import tiny_model
 
 FALLBACK = ("bloom", "mamba", "jamba", "lfm2", "qwen3_next")
 LENGTHS = (9, 23, 9, 1, 40)
-
-
-def load(name: str, folder: Path) -> torch.nn.Module:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(tiny_model(name, folder), dtype=torch.float32).eval()
 
 
 def next_logits(model: torch.nn.Module, *tokens: int) -> np.ndarray:
@@ -114,6 +107,28 @@ def test_room_counts_memory_and_waits_for_all_slots(tmp_path_factory) -> None:
     counts = [CachedDecoding(split, memory_bytes=size).room(asked, [10] * 4) for size in range(0, 600_000, 20_000)]
     assert counts == sorted(counts)
     assert {0, 1, 2, 3} <= set(counts)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_changes_no_text(
+    tmp_path_factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("lfm2", tmp_path_factory.getbasetemp())
+    asked = prompts(LENGTHS)
+    undisturbed = written(CachedDecoding(SplitModel(model)), asked, max_new_tokens=6)
+    run = CachedDecoding._run
+    sizes = []
+
+    def small(path: CachedDecoding, inputs: torch.Tensor, *arguments: Any) -> Any:
+        sizes.append(len(inputs))
+        if len(inputs) > 2 and len(sizes) != 2:  # before the first token, and later
+            raise torch.OutOfMemoryError("out of memory")
+        return run(path, inputs, *arguments)
+
+    monkeypatch.setattr(CachedDecoding, "_run", small)
+    texts = written(CachedDecoding(SplitModel(model)), asked, slots=8, max_new_tokens=6)
+    assert [one[0].tokens for one in texts] == [one[0].tokens for one in undisturbed]
+    assert sizes[0] == 5
+    assert sizes[-1] <= 2
 
 
 def test_without_a_cache_the_texts_are_the_same(tmp_path_factory) -> None:

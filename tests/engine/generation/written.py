@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from evalkit.decoding import Decoding
-from evalkit.engine.generation.loop import Limits, generate
+from evalkit.engine.generation.loop import Limits
 from evalkit.engine.generation.path import DecodingPath
 from evalkit.engine.generation.prompt import Prompt, Text
+from tests.engine.generation import support
 
 END = 1
 
@@ -24,10 +25,9 @@ def prompts(lengths: tuple[int, ...], seed: int = 7) -> list[np.ndarray]:
 def written(path: DecodingPath, tokens: list[np.ndarray], slots: int = 64, **decoding: Any) -> list[tuple[Text, ...]]:
     """What the loop writes after each prompt; no slot is left behind."""
     asked = [Prompt(one, Decoding(**decoding), frozenset({END})) for one in tokens]
-    found = {}
-    for finished in generate(path, asked, lambda ids: " ".join(map(str, ids)), Limits(slots, 512)):
-        found.update(finished)
-    return [found[index] for index in range(len(tokens))]
+    texts = support.written(path, asked, Limits(slots, 512))
+    assert path.room(tokens[:1], [1]) == 1
+    return texts
 
 
 def expected(model: torch.nn.Module, tokens: np.ndarray, **settings: Any) -> tuple[tuple[int, ...], float | None]:
