@@ -203,9 +203,10 @@ class VllmBackend:
         )
 
     def settings(self) -> dict[str, Any]:
-        """The engine, its version and options."""
+        """The engine, its version and options, once the weights are loaded."""
         from importlib.metadata import PackageNotFoundError, version
 
+        _ = self.llm  # here the runner waits for the weights, so that loading is not timed as scoring
         try:
             installed = version("vllm")
         except PackageNotFoundError:  # built from source under another name

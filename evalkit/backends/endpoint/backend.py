@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _PROBE_TRIES = 3
 _SCORE_HINT = (
     "use a task that generates its answers, as mmlu:cot or gsm8k, or a server that gives log-probabilities of prompts "
-    "(vLLM, SGLang, llama.cpp with all logits kept)"
+    "(vLLM, SGLang)"
 )
 
 
@@ -173,10 +173,7 @@ class EndpointBackend:
             "template_variables": dict(self._variables),
             "max_length": self.max_length,
             "stride": self.options.stride,
-            "self_check": {
-                "fingerprints": sorted(self._fingerprints),
-                "scores_agree_with_generation": None if self._scoring is None else self._scoring.checked,
-            },
+            "self_check": {"fingerprints": sorted(self._fingerprints)},
         }
 
     def render_chat(self, messages: Sequence[Mapping[str, str]], **variables: Any) -> str:

@@ -17,6 +17,7 @@ from evalkit.requests import Generate
 logger = logging.getLogger(__name__)
 
 _TEXT = "The capital of France is"
+_TEXTS = (_TEXT, "One, two, three, four,", "The sun rises in the", "Question: What is 1 + 1?\nAnswer:")
 _TOKENS = 16
 """New tokens of a probe: models that think refuse to answer with fewer."""
 _NOT_OFFERED = frozenset({400, 404, 405, 410, 422, 501})
@@ -31,12 +32,10 @@ class Scoring:
     Attributes:
         how: Which of its ways.
         token_ids: Whether prompts may be token ids.
-        checked: Whether a generated token had the same log-probability when scored; None where no comparison was possible.
     """
 
     how: How
     token_ids: bool
-    checked: bool | None
 
 
 async def find_dialect(client: Client, api: Api, request: Generate) -> Dialect:
@@ -123,7 +122,8 @@ async def find_scoring(client: Client, token_ids: list[int] | None) -> Scoring |
     """How the server scores prompts; None where it cannot.
 
     What it says is checked against itself: the token that it generates after a text must have the same log-probability
-    when the text with that token is scored. A server whose scores belong to other tokens does not pass.
+    when the text with that token is scored. A server whose scores belong to other tokens does not pass (llama-cpp-python
+    0.3 gives each token the log-probability that it has one place later).
 
     Args:
         client: The endpoint.
@@ -131,9 +131,9 @@ async def find_scoring(client: Client, token_ids: list[int] | None) -> Scoring |
     """
     for how in ("echo", "prompt_logprobs"):
         if await _scores(client, _TEXT, how):
-            checked = await _agrees(client, how)
-            if checked is not False:
-                return Scoring(how, token_ids is not None and await _scores(client, token_ids, how), checked)
+            checks = [await _agrees(client, text, how) for text in _TEXTS]
+            if True in checks and False not in checks:
+                return Scoring(how, token_ids is not None and await _scores(client, token_ids, how))
     return None
 
 
@@ -147,18 +147,16 @@ async def _scores(client: Client, prompt: Prompt, how: How) -> bool:
     return len(scores.values) > 1 and all(value is not None for value in scores.values[1:])
 
 
-async def _agrees(client: Client, how: How) -> bool | None:
-    body = {"model": client.address.model, "prompt": _TEXT, "max_tokens": 1, "temperature": 0.0, "logprobs": 1}
+async def _agrees(client: Client, prompt: str, how: How) -> bool | None:
+    """Whether the token generated after a text is scored alike; None where the server's tokens do not show it."""
+    model, path = client.address.model, PATHS["completions"]
+    body = {"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0.0, "logprobs": 1}
     try:
-        (choice,) = choices_of(await client.ask(PATHS["completions"], body, dict), 1)
+        (choice,) = choices_of(await client.ask(path, body, dict), 1)
         generated, value = choice["logprobs"]["tokens"][0], float(choice["logprobs"]["token_logprobs"][0])
         text = str(choice["text"])
-        before, after = [
-            read_scores(
-                await client.ask(PATHS["completions"], scoring_body(client.address.model, prompt, how), dict), how
-            )
-            for prompt in (_TEXT, _TEXT + text)
-        ]
+        before = read_scores(await client.ask(path, scoring_body(model, prompt, how), dict), how)
+        after = read_scores(await client.ask(path, scoring_body(model, prompt + text, how), dict), how)
     except (Retryable, Unanswered, KeyError, TypeError, ValueError, IndexError):
         return None
     length = len(before.tokens)

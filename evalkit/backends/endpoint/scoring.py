@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evalkit.backends.endpoint.client import Retryable
-from evalkit.backends.endpoint.wire import choices_of, usage_of
+from evalkit.backends.endpoint.wire import Usage, choices_of, usage_of
 from evalkit.requests import Response
 
 How = Literal["echo", "prompt_logprobs"]
@@ -47,23 +47,38 @@ def read_scores(reply: Mapping[str, Any], how: How) -> PromptScores:
     """
     (choice,) = choices_of(reply, 1)
     try:
-        return _echoed(choice, usage_of(reply).completion) if how == "echo" else _prompt_logprobs(choice)
+        return _echoed(choice, usage_of(reply)) if how == "echo" else _prompt_logprobs(choice)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise Retryable("the reply's log-probabilities cannot be read") from error
 
 
-def _echoed(choice: Mapping[str, Any], generated: int) -> PromptScores:
+def _echoed(choice: Mapping[str, Any], usage: Usage) -> PromptScores:
     found = choice["logprobs"]
     tokens, values, tops = found["tokens"], found["token_logprobs"], found["top_logprobs"]
-    if not len(tokens) == len(values) == len(tops) or len(tokens) <= generated:
+    if not len(tokens) == len(values) == len(tops):
         raise ValueError
-    end = len(tokens) - generated
+    end = _prompt_tokens(len(tokens), usage)
     numbers = [None if value is None else float(value) for value in values[:end]]
     greedy = [
         value is not None and bool(top) and value >= max(map(float, top.values()))
         for value, top in zip(numbers, tops[:end], strict=True)
     ]
     return PromptScores(tuple(map(str, tokens[:end])), tuple(numbers), tuple(greedy))
+
+
+def _prompt_tokens(listed: int, usage: Usage) -> int:
+    """How many of the listed tokens are the prompt's: the generated one may follow, and a BOS may be hidden."""
+    if usage.prompt == 0:
+        end = listed - 1  # without an account: the generated token is listed, as OpenAI has it
+    elif listed in (usage.prompt, usage.prompt - 1):
+        end = listed
+    elif listed == usage.prompt + usage.completion:
+        end = usage.prompt
+    else:
+        raise ValueError
+    if end < 1:
+        raise ValueError
+    return end
 
 
 def _prompt_logprobs(choice: Mapping[str, Any]) -> PromptScores:

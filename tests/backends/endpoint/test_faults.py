@@ -196,8 +196,8 @@ def test_fewer_requests_are_under_way_where_the_server_has_too_much() -> None:
         replies = ask(endpoint, [f"question {number}" for number in range(120)])
         assert all(isinstance(reply, Generation) for reply in replies)
         assert endpoint.counters()["retries"] < 120
-    with serve(seconds=0.01) as server:
-        ask(backend(server, concurrency=16), [f"question {number}" for number in range(120)])
+    with serve(seconds=0.2) as server:
+        ask(backend(server, concurrency=16), [f"question {number}" for number in range(60)])
         assert 8 < server.most <= 16
 
 

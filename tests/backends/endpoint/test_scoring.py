@@ -61,11 +61,20 @@ def echo(**changes: Any) -> dict[str, Any]:
         "token_logprobs": [None, -1.0, -2.0, -0.5],
         "top_logprobs": [None, {"b": -1.0}, {"z": -0.1, "c": -2.0}, {"!": -0.5}],
     }
-    return {"choices": [{"logprobs": logprobs | changes}], "usage": {"completion_tokens": 1}}
+    usage = changes.pop("usage", {"prompt_tokens": 3, "completion_tokens": 1})
+    return {"choices": [{"logprobs": logprobs | changes}], "usage": usage}
 
 
-def test_echoed_scores_without_the_generated_token() -> None:
-    assert read_scores(echo(), "echo") == PromptScores(("a", "b", "c"), (None, -1.0, -2.0), (False, True, False))
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 3, "completion_tokens": 1}, None])
+def test_echoed_scores_without_the_generated_token(usage: dict[str, int] | None) -> None:
+    found = read_scores(echo(usage=usage), "echo")
+    assert found == PromptScores(("a", "b", "c"), (None, -1.0, -2.0), (False, True, False))
+
+
+@pytest.mark.parametrize("prompt", [4, 5])
+def test_servers_that_list_the_prompt_alone_with_or_without_its_first_token(prompt: int) -> None:
+    found = read_scores(echo(usage={"prompt_tokens": prompt, "completion_tokens": 1}), "echo")
+    assert found.tokens == ("a", "b", "c", "!")
 
 
 def test_prompt_logprobs_as_vllm_gives_them() -> None:
@@ -82,6 +91,7 @@ def test_prompt_logprobs_as_vllm_gives_them() -> None:
     "reply",
     [
         echo(top_logprobs=None),
+        echo(usage={"prompt_tokens": 9, "completion_tokens": 1}),
         echo(token_logprobs=[-1.0]),
         echo(tokens=["a"], token_logprobs=[-1.0], top_logprobs=[{}]),
         {"choices": [{"logprobs": None}]},
