@@ -7,6 +7,8 @@ need `prompt_logprobs`, for which vLLM does not read that cache.
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,7 +173,7 @@ class VllmBackend:
         from vllm import LLM
 
         try:
-            return LLM(
+            llm = LLM(
                 model=str(self._directory),
                 tokenizer=str(self._directory),
                 dtype=self._dtype,
@@ -186,6 +188,9 @@ class VllmBackend:
                 f"vLLM cannot load '{self._spec}': {said[0]}",
                 hint="vLLM's own messages above say more; the built-in engine takes the model without `vllm:`",
             ) from error
+        # vLLM stops its processes when it is collected; Python may wait for them before that, for ever, when it exits
+        atexit.register(weakref.finalize(self, _stop, llm.llm_engine))
+        return llm
 
     @cached_property
     def info(self) -> ModelInfo:
@@ -327,6 +332,13 @@ class VllmBackend:
             self._prompted += len(output.prompt_token_ids or ())
             self._computed += len(output.prompt_token_ids or ()) - (output.num_cached_tokens or 0)
         return list(outputs)
+
+
+def _stop(engine: Any) -> None:
+    """Stops the processes that compute."""
+    shutdown = getattr(getattr(engine, "engine_core", None), "shutdown", None)
+    if shutdown is not None:
+        shutdown()
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

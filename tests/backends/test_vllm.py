@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -39,6 +40,8 @@ class ToyVllm:
 
     def __init__(self, **arguments: Any) -> None:
         self.arguments = arguments
+        self.stopped: list[bool] = []
+        self.llm_engine = SimpleNamespace(engine_core=SimpleNamespace(shutdown=lambda: self.stopped.append(True)))
         self.loaded = load_model(arguments["model"], ModelOptions(dtype="float32", device="cpu"))
         self.prompts: list[list[int]] = []
 
@@ -128,6 +131,15 @@ def test_the_model_is_loaded_as_evalkit_loads_models(directory: str) -> None:
     assert arguments["max_model_len"] == 512 == backend.max_length + 2
     assert backend.info.weights_sha256 == load_model(directory).info.weights_sha256
     assert backend.settings()["engine_options"] == {"tensor_parallel_size": 2, "seed": 3}
+
+
+def test_its_processes_stop_with_the_backend(directory: str) -> None:
+    backend = opened(directory)
+    stopped = backend.llm.stopped
+    assert not stopped
+    del backend
+    gc.collect()
+    assert stopped == [True]
 
 
 def test_engine_options_stand_after_the_question_mark() -> None:
