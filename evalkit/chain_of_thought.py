@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from evalkit.decoding import Decoding
 from evalkit.documents import Cloze, ContextChoice, Document, MultipleChoice, OpenQuestion, Text
 from evalkit.errors import UsageError
-from evalkit.extraction import ChoiceLetter
+from evalkit.extraction import LETTERS, ChoiceLetter
 from evalkit.task import Row, Task
 
 METRIC = "exact_match@answer"
@@ -63,8 +63,12 @@ WORDINGS: Mapping[str, Wording] = {
 }
 """ISO 639-1 code -> words; other languages are asked in English."""
 
-_CUE = re.compile(r"\s*(?:Answer|A|答案)\s*[:：]\s*$")
+_CUE = re.compile(r"(?:^|\n)\s*(?:Answer|A|答案)\s*[:：]\s*$")
 _LABEL = re.compile(r"^\s*(?:Question|Q|问题)\s*[:：]\s*", re.MULTILINE)
+
+STOPS = ("\nQuestion:", "\nQ:", "\n问题：", "\n问题:")
+"""Where a model goes on with a question of its own, under whichever label `_LABEL` knows: a task may bring its own. Not
+more than four, which is what servers take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class ThinkingAloud:
             answer=right[0],
             references=tuple(letters[gold] for gold in choice.golds),
             chance=len(set(choice.golds)) / len(choice.choices),
+            details={LETTERS: letters},
         )
 
     def _stem(self, choice: MultipleChoice, letters: str) -> str:
@@ -124,7 +129,8 @@ def shows_letters(question: str, choices: Sequence[str]) -> bool:
 def with_chain_of_thought(task: Any) -> Task:
     """The task with its questions asked so that the model thinks before it answers.
 
-    Few-shot examples show the question with the right letter, without thoughts, which the data does not have.
+    Few-shot examples show the question with the right letter, without thoughts, which the data does not have. Solved
+    examples in the task's description (TruthfulQA's) answer at once and in words, and are left out.
 
     Args:
         task: A task whose documents are `MultipleChoice`.
@@ -141,7 +147,7 @@ def with_chain_of_thought(task: Any) -> Task:
     if kind in (ContextChoice, Cloze, Text, OpenQuestion):
         raise _not_multiple_choice(kind.__name__, task.name)
     wording = WORDINGS.get(task.language, WORDINGS["en"])
-    description = task.description.strip()
+    description = "" if _LABEL.search(task.description) else task.description.strip()
     if wording.contradicted:
         description = description.replace(wording.contradicted, "")
     return replace(
@@ -150,7 +156,7 @@ def with_chain_of_thought(task: Any) -> Task:
         metrics=(METRIC,),
         own_metrics={},
         extractors={"answer": ChoiceLetter()},
-        decoding=Decoding(max_new_tokens=MAX_NEW_TOKENS, stop=(f"\n{wording.label}",)),
+        decoding=Decoding(max_new_tokens=MAX_NEW_TOKENS, stop=STOPS),
         description=f"{description}\n{wording.instruction}\n\n".lstrip(),
         target_delimiter=" ",
         lm_eval=None,

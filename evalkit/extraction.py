@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, runtime_checkable
+
+from evalkit.documents import OpenQuestion
+
+LETTERS = "letters"
+"""Key of `OpenQuestion.details`: the letters under which the question shows its choices, as one text."""
 
 
 @runtime_checkable
@@ -15,6 +21,20 @@ class Extractor(Protocol):
     def __call__(self, text: str) -> str | None:
         """The answer, None where there is none."""
         ...
+
+
+@runtime_checkable
+class DocumentExtractor(Extractor, Protocol):
+    """Finds the answer in a text with the help of the question."""
+
+    def of(self, document: OpenQuestion) -> Self:
+        """The extractor for the answers to this question."""
+        ...
+
+
+def extract(extractor: Extractor, document: OpenQuestion, text: str) -> str | None:
+    """What an extractor finds in an answer to a question, None where there is nothing."""
+    return (extractor.of(document) if isinstance(extractor, DocumentExtractor) else extractor)(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +81,24 @@ class ChoiceLetter:
     Looked for in this order, and of several the last counts: "answer is (B)", "Answer: **B**", "答案是B" and the like,
     which may dress the letter in brackets, bold type or `\boxed{}`; `\boxed{B}` elsewhere; "(B)"; a line that holds
     nothing but the letter, or that begins as the choices do ("B. granite"), where it is the first or the last line.
+
+    Letters that are no choice are passed over: the X of a repeated instruction, the pronoun I.
+
+    Attributes:
+        letters: Of the choices, upper case; those of the document where its `details` name them under `LETTERS`.
     """
+
+    letters: str = string.ascii_uppercase
+
+    def of(self, document: OpenQuestion) -> Self:
+        """The same with the document's letters."""
+        return replace(self, letters=document.details.get(LETTERS, self.letters))
 
     def __call__(self, text: str) -> str | None:
         """The letter, None where the reply settles on none."""
-        for found in (_said(text), _boxed(text), _bracketed(text), _alone(text)):
-            if found:
-                return found[-1].upper()
+        for find in (_said, _boxed, _bracketed, _alone):
+            if found := [letter for letter in map(str.upper, find(text)) if letter in self.letters]:
+                return found[-1]
         return None
 
 

@@ -10,6 +10,7 @@ from evalkit import MockModel, MultipleChoice
 from evalkit.chain_of_thought import METRIC, shows_letters, with_chain_of_thought
 from evalkit.documents import OpenQuestion
 from evalkit.errors import UsageError
+from evalkit.extraction import ChoiceLetter
 from evalkit.registry import select
 from evalkit.requests import Generate
 from evalkit.task import DataSource, Group, Row, Task
@@ -64,6 +65,47 @@ def test_several_right_choices_are_all_right() -> None:
         "mc2_targets": {"choices": ["a", "b", "c"], "labels": [1, 0, 1]},
     }
     assert document("truthfulqa_mc2:cot", row).references == ("A", "C")
+
+
+def test_only_a_cue_of_its_own_line_is_left_out() -> None:
+    def stem(question: str) -> str:
+        whole = with_chain_of_thought(parity()).document({"question": question, "choices": ["x", "y"], "gold": 0})
+        assert isinstance(whole, OpenQuestion)
+        return whole.question.partition("\nA. x")[0]
+
+    assert stem("Which of these is a part of DNA:") == "Question: Which of these is a part of DNA:"
+    assert stem("问题：哪个是标准答案:") == "问题：哪个是标准答案:"
+    assert stem("Q: Is it?\nA:") == "Q: Is it?"
+    assert stem("Question: Is it?\n\n  Answer: ") == "Question: Is it?"
+
+
+def test_solved_examples_of_a_description_are_left_out() -> None:
+    (task,) = select("truthfulqa_mc1:cot").tasks.values()
+    assert task.description.startswith("Think step by step")
+    assert "telescope" not in task.description
+    (kept,) = select("mmlu_anatomy:cot").tasks.values()
+    assert "about anatomy" in kept.description
+
+
+@pytest.mark.parametrize("label", ["Question:", "Q:", "问题：", "问题:"])
+def test_a_question_of_the_models_own_is_not_answered(label: str) -> None:
+    text = f"It is. The answer is (A).\n\n{label} And 9?\nAnswer: The answer is (B)."
+    run = evalkit.run(model=MockModel(texts=lambda _: text), tasks=["parity:cot", parity()], limit="first:1")
+    (sample,) = run.tasks["parity:cot"].samples
+    assert sample.fields["answers"] == ["A"]
+    (task,) = select("truthfulqa_mc1:cot").tasks.values()
+    assert f"\n{label}" in task.decoding.stop
+
+
+def test_letters_that_are_no_choice_are_no_answer() -> None:
+    texts = ["The answer is (X).", 'The answer is (B). As asked: "The answer is (X)."', "I do not know.\nI", "It is (C)."]
+
+    def reply_of(request: Generate) -> str:
+        return texts[int(re.findall(r"Is (\d) even", request.prompt)[-1])]
+
+    run = evalkit.run(model=MockModel(texts=reply_of), tasks=["parity:cot", parity()], limit="first:4")
+    result = run.tasks["parity:cot"]
+    assert [sample.outcome for sample in result.samples] == ["unparsed", "right", "unparsed", "unparsed"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +167,7 @@ def test_a_run_counts_the_letters_and_what_has_none() -> None:
     outcomes = [sample.outcome for sample in result.samples]
     assert outcomes == ["right", "right", "wrong", "unparsed", "empty", "right", "right", "right"]
     assert [sample.fields["answers"][0] for sample in result.samples] == ["A", "B", "B", None, None, "B", "A", "B"]
-    assert result.settings["extractors"] == {"answer": "ChoiceLetter()"}
+    assert result.settings["extractors"] == {"answer": repr(ChoiceLetter())}
     assert "parity" in run.tasks  # the caller's own task, unchanged
 
 

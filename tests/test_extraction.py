@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from evalkit.extraction import NUMBER, ChoiceLetter, Extractor, Pattern, Whole
+from evalkit.documents import OpenQuestion
+from evalkit.extraction import LETTERS, NUMBER, ChoiceLetter, Extractor, Pattern, Whole, extract
 
 STRICT = r"#### (\-?[0-9\.\,]+)"
 FLEXIBLE = r"(-?[$0-9.,]{2,})|(-?[0-9]+)"
@@ -109,6 +110,24 @@ def test_the_last_number() -> None:
 )
 def test_the_final_letter(text: str, letter: str | None) -> None:
     assert ChoiceLetter()(text) == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ('The answer is (B). As asked: "The answer is (X)."', "B"),
+        ("The answer is (X).", None),
+        ("Thus \\boxed{x}, so (B).", "B"),
+        ("I do not know.\nI", None),
+        ("I do not know.\nd", "D"),
+        ("(E)", None),
+    ],
+)
+def test_only_letters_of_the_question_count(text: str, letter: str | None) -> None:
+    question = OpenQuestion("Q?", "A", details={LETTERS: "ABCD"})
+    assert extract(ChoiceLetter(), question, text) == letter
+    assert extract(Whole(), question, text) == Whole()(text)
+    assert ChoiceLetter().of(OpenQuestion("Q?", "A")) == ChoiceLetter()
 
 
 @given(st.text(max_size=80))

@@ -13,6 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.decoding import Decoding
 from evalkit.documents import Cloze, Document, OpenQuestion, Text
 from evalkit.errors import TaskDefinitionError
+from evalkit.extraction import extract
 from evalkit.metrics import Metric, estimate, metric, observe, outcome, text_metric
 from evalkit.metrics.text import Measure, TextMetric, Valued, measures
 from evalkit.prompts import Prompt
@@ -146,7 +147,7 @@ class GeneratedKind:
     def sample(self, item: Item, document: Document, replies: Sequence[Reply]) -> Sample:
         """Every metric of one document, and what became of its first completion."""
         question, completions = _open(document), _completions(replies, self.decoding)
-        extracted, valued = self._extracted(completions), Valued(question)
+        extracted, valued = self._extracted(question, completions), Valued(question)
         values: dict[str, float] = {}
         fields: dict[str, Any] = {"tokens": sum(one.tokens for one in completions), "finish": completions[0].finish}
         for measure in self.measures:
@@ -170,8 +171,9 @@ class GeneratedKind:
     def labels(self, document: Document, replies: Sequence[Reply]) -> Labels:
         """The references, and what the main extractor found in each completion."""
         main = next(iter(self.task.extractors), None)
-        answers = self._extracted(_generation(replies).completions)[main]
-        return Labels(" | ".join(_open(document).references), tuple(answers))
+        question = _open(document)
+        answers = self._extracted(question, _generation(replies).completions)[main]
+        return Labels(" | ".join(question.references), tuple(answers))
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
@@ -198,12 +200,14 @@ class GeneratedKind:
 
         return {"code_execution": protections()}
 
-    def _extracted(self, completions: Sequence[Completion]) -> dict[str | None, list[str | None]]:
+    def _extracted(
+        self, question: OpenQuestion, completions: Sequence[Completion]
+    ) -> dict[str | None, list[str | None]]:
         """Extractor (None for the text itself) -> what it finds in each completion; nothing in an unfinished thought."""
         texts = [one.text if one.answered else None for one in completions]
         found: dict[str | None, list[str | None]] = {None: list(texts)}
         for name, extractor in self.task.extractors.items():
-            found[name] = [None if text is None else extractor(text) for text in texts]
+            found[name] = [None if text is None else extract(extractor, question, text) for text in texts]
         return found
 
     def _outcome(
