@@ -9,7 +9,7 @@ arXiv 2311.07911. Licence of the data: Apache 2.0. lm-eval: `ifeval`, the same p
 
 from evalkit.decoding import Decoding
 from evalkit.documents import OpenQuestion
-from evalkit.metrics.instructions import instruction_level, prompt_level, require_checkers
+from evalkit.metrics.instructions import instruction_level, prompt_level
 from evalkit.task import DataSource, Row, Task
 
 METRICS = (
@@ -22,7 +22,6 @@ METRICS = (
 
 def document(row: Row) -> OpenQuestion:
     """A prompt with its instructions; there is no single right reply."""
-    require_checkers()
     return OpenQuestion(row["prompt"], "", details=dict(row))
 
 

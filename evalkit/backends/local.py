@@ -259,8 +259,9 @@ class LocalBackend:
             finished.update(index for index, _ in without)
             yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
+        prompts = self._prompts(tokenized, finished)  # before anything is computed: an answer may have no room
         yield from self._score(tokenized, finished)
-        yield from self._generate(tokenized, finished)
+        yield from self._generate(tokenized, prompts)
 
     def _score(self, tokenized: TokenizedRequests, finished: set[int]) -> Iterator[list[Answer]]:
         if not tokenized.sequences:
@@ -282,8 +283,7 @@ class LocalBackend:
         except NonFiniteSequenceError as error:
             raise NonFiniteRequestError(error, tokenized.owners[error.sequence], error.token) from error
 
-    def _generate(self, tokenized: TokenizedRequests, finished: set[int]) -> Iterator[list[Answer]]:
-        prompts = self._prompts(tokenized, finished)
+    def _generate(self, tokenized: TokenizedRequests, prompts: dict[int, Prompt]) -> Iterator[list[Answer]]:
         if not prompts:
             return
         try:

@@ -62,7 +62,9 @@ def prompt_level(name: str, manner: Manner) -> TextMetric:
     def value(document: OpenQuestion, text: str | None) -> float:
         return float(all(followed(document.details, text, manner)))
 
-    return TextMetric(name, True, True, (0.0, 1.0), value, lm_eval=f"prompt_level_{manner}_acc")
+    return TextMetric(
+        name, True, True, (0.0, 1.0), value, lm_eval=f"prompt_level_{manner}_acc", prepare=lambda _: require_checkers()
+    )
 
 
 def instruction_level(name: str, manner: Manner) -> TextMetric:
@@ -82,7 +84,16 @@ def instruction_level(name: str, manner: Manner) -> TextMetric:
         return right / count
 
     corpus = Corpus(statistics, _share)
-    return TextMetric(name, True, False, (0.0, 1.0), value, corpus, lm_eval=f"inst_level_{manner}_acc")
+    return TextMetric(
+        name,
+        True,
+        False,
+        (0.0, 1.0),
+        value,
+        corpus,
+        lm_eval=f"inst_level_{manner}_acc",
+        prepare=lambda _: require_checkers(),
+    )
 
 
 def followed(details: Mapping[str, Any], text: str | None, manner: Manner) -> Sequence[bool]:

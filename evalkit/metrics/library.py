@@ -59,6 +59,7 @@ def library_metric(spec: str, base: Path | None = None) -> TextMetric:
         whole=module.score,
         signature=lambda _: module.signature(),
         prepare=module.prepare,
+        check=lambda documents: module.check([one.references for one in documents]),
     )
 
 
@@ -153,6 +154,18 @@ class _Module:
         self._loaded = loaded
         self.score([_PROBE], [[_PROBE]])
 
+    def check(self, references: Sequence[Sequence[str]]) -> None:
+        """Makes sure that the metric takes as many references as each text has.
+
+        Raises:
+            TaskDefinitionError: It takes one, and there are several.
+        """
+        self._ready()
+        if not self._several and any(len(those) != 1 for those in references):
+            raise TaskDefinitionError(
+                f"{self.spec} takes one reference a text, and there are several", hint="choose another metric"
+            )
+
     def single(self, text: str, references: Sequence[str]) -> float | None:
         """The score of one text; None where the metric is not defined for it alone (an empty one, a correlation)."""
         try:
@@ -198,10 +211,7 @@ class _Module:
         if self._several:
             given: list[Any] = [list(those) for those in references]
         else:
-            if any(len(those) != 1 for those in references):
-                raise TaskDefinitionError(
-                    f"{self.spec} takes one reference a text, and there are several", hint="choose another metric"
-                )
+            self.check(references)
             given = [those[0] for those in references]
         try:
             answer = loaded.compute(predictions=list(texts), references=given, **self.options)

@@ -56,6 +56,8 @@ class TextMetric:
         signature: How exactly it was computed, for the result file; a function of the documents where it depends on
             them (sacrebleu's signature tells the number of references).
         prepare: Loads what the metric needs, before the model is loaded, so that what is missing is told at once.
+        check: Raises where the metric cannot be computed for these documents; asked after `prepare`, before the model is
+            loaded.
         normalize: Answers that are equal after it are one answer to the metric, and one vote of `maj@K`.
         executes_code: Its value is found by running what the model wrote, which the user must allow. Such a metric
             belongs to a task's `own_metrics`.
@@ -71,6 +73,7 @@ class TextMetric:
     lm_eval: str = ""
     signature: str | Callable[[Sequence[OpenQuestion]], str] = ""
     prepare: Callable[[DataOptions], None] | None = None
+    check: Callable[[Sequence[OpenQuestion]], None] | None = None
     normalize: Callable[[str], str] | None = None
     executes_code: bool = False
 

@@ -63,6 +63,7 @@ def prepare(
     Raises:
         EvalkitError: See `evalkit.errors`.
     """
+    _check_code_execution(selection, settings)
     progress.stage("reading data")
     with watch.stage("data"):
         runs = task_runs(selection.tasks, data, settings)
@@ -109,7 +110,6 @@ def evaluate(
     try:
         if output is not None:
             _check_output(output)
-        _check_code_execution(selection, settings)
         ready = prepare(selection, load_backend, data, settings, progress, watch)
         backend, asked = ready.backend, ready.asked
         with open_journal(ready.prepared, backend, output) as journal:

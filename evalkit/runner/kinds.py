@@ -27,6 +27,14 @@ from evalkit.task import Task
 class Kind(Protocol):
     """What is asked about a document, and what the replies amount to."""
 
+    def check(self, documents: Sequence[Document]) -> None:
+        """Makes sure that the metrics can be computed for these documents.
+
+        Raises:
+            TaskDefinitionError: One cannot.
+        """
+        ...
+
     def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
         """What to ask.
 
@@ -63,6 +71,9 @@ class ScoredKind:
 
     def __init__(self, task: Task) -> None:
         self.metrics: tuple[Metric, ...] = tuple(metric(name) for name in task.metrics)
+
+    def check(self, documents: Sequence[Document]) -> None:
+        """Any metric of likelihoods can be computed."""
 
     def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
         """One request a candidate answer, or the whole text."""
@@ -137,6 +148,13 @@ class GeneratedKind:
                 )
             if measure.metric.prepare is not None:
                 measure.metric.prepare(options)
+
+    def check(self, documents: Sequence[Document]) -> None:
+        """Asks the metrics that not all documents suit."""
+        questions = [_open(document) for document in documents]
+        for measure in self.measures:
+            if measure.metric.check is not None:
+                measure.metric.check(questions)
 
     def requests(self, document: Document, prompt: Callable[[str], Prompt], render: Renderer) -> tuple[Request, ...]:
         """One request."""

@@ -100,7 +100,9 @@ class NativeTaskRun:
         examples = self.data.examples(settings.shots_sampler, settings.shots_seed)
         self.items = tuple(self._item(place, shots) for place, shots in zip(self.data.wanted, examples, strict=True))
         decoding = task.decoding.changed(settings.decoding)
-        self.kind = kind_of(task, self.items[0].content.document, decoding, options)
+        documents = [item.content.document for item in self.items]
+        self.kind = kind_of(task, documents[0], decoding, options)
+        self.kind.check(documents)
 
     def _item(self, place: int, shots: tuple[Candidate, ...]) -> Item:
         row = self.data.evaluated.rows[place]

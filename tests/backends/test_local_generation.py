@@ -75,6 +75,14 @@ def test_a_long_prompt_is_cut_on_the_left_as_lm_eval_cuts_it(tmp_path: Path) -> 
         replies(backend, [Generate("Energy", Decoding(max_new_tokens=40))])
 
 
+def test_no_room_for_an_answer_is_told_before_anything_is_computed(tmp_path: Path) -> None:
+    backend = LocalBackend(loaded(tmp_path, max_length=40))
+    requests: list[Request] = [Score("The fox", " jumps"), Generate("Energy", Decoding(max_new_tokens=40))]
+    with pytest.raises(OverLengthError, match="no room for a prompt"):
+        next(backend.compute(backend.prepare(requests)))
+    assert backend.counters()["tokens_computed"] == 0
+
+
 def test_end_tokens(tmp_path: Path) -> None:
     model = loaded(tmp_path)
     backend = LocalBackend(model)
@@ -172,6 +180,21 @@ def test_the_cost_of_generating_is_forecast(tmp_path: Path) -> None:
     assert cost.seconds > 0
     both = backend.cost(backend.prepare([*requests, Score("The fox", " jumps")]), 0.05)
     assert both.tokens_computed > cost.tokens_computed
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_the_forecast_shares_prompts_only_where_generating_does(deterministic: bool, tmp_path: Path) -> None:
+    name = "llama" if deterministic else "t5"
+    backend = LocalBackend(loaded(tmp_path, name), LocalOptions(deterministic=deterministic))
+    decoding = Decoding(max_new_tokens=2, temperature=1.0, samples=2)
+    prompts = [f"{SHOTS} {text}" for text in ("The fox", "A stitch in", "Which gas")]
+    prepared = backend.prepare([Generate(prompt, decoding) for prompt in prompts])
+    forecast = backend.engine.generator.forecast(list(backend._prompts(prepared).values()))
+    assert backend.engine.generator.path.joins is deterministic
+    assert forecast.prompt_tokens == 2 * sum(prepared.tokens)
+    dict(one for batch in backend.compute(prepared) for one in batch)
+    counts = backend.engine.generator.counts
+    assert forecast.prompt_tokens <= counts.computed <= forecast.prompt_tokens + 12
 
 
 def test_a_task_is_evaluated_by_generating(tmp_path: Path) -> None:

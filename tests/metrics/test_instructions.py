@@ -85,6 +85,11 @@ def test_a_missing_package_stops_the_run_before_the_model(monkeypatch: pytest.Mo
     assert caught.value.hint == "pip install langdetect"
 
 
+def test_reading_the_task_needs_no_checkers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instructions, "find_spec", lambda _: None)
+    assert ifeval().document(ROWS[0])  # a table of prompts, for example, does not judge
+
+
 def test_a_missing_sentence_splitter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     nltk = pytest.importorskip("nltk")
     monkeypatch.setattr(instructions, "find_spec", lambda name: name)

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 import evalkit
+from evalkit.backends.base import Prepared
 from evalkit.backends.mock import MockModel
 from evalkit.data import DataOptions
 from evalkit.documents import OpenQuestion
 from evalkit.errors import EvaluationError, TaskDefinitionError
 from evalkit.metrics import TextMetric, text_metric
 from evalkit.metrics.library import library_metric
+from evalkit.requests import Request
 from evalkit.results import Run
 from evalkit.task import DataSource, Task
 from tests.metrics.test_translation import estimate
@@ -142,6 +144,21 @@ def test_references(tmp_path: Path) -> None:
     body = "return {'any': sum(p in r for p, r in zip(predictions, references)) / len(predictions)}"
     several = ready(text_metric(f"evaluate:{write(tmp_path, body, name='any', several=True)}"))
     assert [several.value(document, text) for text in ("a", "b", "c")] == [1.0, 1.0, 0.0]
+
+
+def test_a_metric_that_takes_one_reference_is_refused_before_the_model_is_asked(tmp_path: Path) -> None:
+    class Unasked(MockModel):
+        def prepare(self, requests: Sequence[Request]) -> Prepared:
+            raise AssertionError("the model was asked")
+
+    task = Task(
+        name="t",
+        data=DataSource(id="t", rows=[{"of": ("a",)}, {"of": ("a", "b")}]),
+        document=lambda row: OpenQuestion("q", "a", row["of"]),
+        metrics=(f"evaluate:{write(tmp_path, SHARE)}",),
+    )
+    with pytest.raises(TaskDefinitionError, match="takes one reference a text"):
+        evalkit.run(model=Unasked(), tasks=[task])
 
 
 def test_less_is_better_where_it_is(tmp_path: Path) -> None:

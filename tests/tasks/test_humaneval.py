@@ -60,6 +60,13 @@ def test_the_command_has_the_flag_and_names_it() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_plan_is_refused_as_the_run_would_be() -> None:
+    with pytest.raises(UsageError) as caught:
+        evalkit.plan(model=MockModel(texts=body), tasks=[functions()])
+    assert "--allow-code-execution" in (caught.value.hint or "")
+    assert evalkit.plan(model=MockModel(texts=body), tasks=[functions()], allow_code_execution=True).tasks
+
+
 def test_nothing_runs_before_the_flag_is_given(tmp_path: Path) -> None:
     with mock.patch("evalkit.code_execution.run_program") as run, pytest.raises(UsageError):
         evalkit.run(model=MockModel(texts=body), tasks=[functions()])

@@ -29,7 +29,8 @@ class GenerationForecast:
 
     Attributes:
         tokens_asked: Tokens of all prompts, each counted whole.
-        prompt_tokens: Prompt tokens that will be computed, shared prefixes once.
+        prompt_tokens: Prompt tokens that will be computed: shared prefixes once where the path shares them, else every
+            prompt whole for each of its samples.
         new_tokens: Tokens that may be generated.
         steps: Forward passes.
         peak_bytes: Memory in use at the worst moment, with all that is there now.
@@ -111,15 +112,18 @@ class TextGenerator:
         lengths = np.array([len(prompts[index].tokens) for index in order.indices], dtype=np.int64)
         texts = [prompt.decoding.samples * prompt.decoding.beams for prompt in prompts]
         new = sum(count * prompt.decoding.max_new_tokens for count, prompt in zip(texts, prompts, strict=True))
-        shared = 0 if self.deterministic else int(order.shared.sum())
+        if self.path.joins and not self.deterministic:
+            read = int(lengths.sum() - order.shared.sum())
+        else:
+            read = sum(len(prompt.tokens) * prompt.decoding.samples for prompt in prompts)
         footprint = memory.Footprint.of(self.split)
         longest = max((len(one.tokens) + one.decoding.max_new_tokens for one in prompts), default=0)
         slots = min(self.limits.slots, sum(texts))
         return GenerationForecast(
             tokens_asked=int(lengths.sum()),
-            prompt_tokens=int(lengths.sum()) - shared,
+            prompt_tokens=read,
             new_tokens=new,
-            steps=-(-int(lengths.sum() - shared) // self.limits.budget) + -(-new // max(1, slots)),
+            steps=-(-read // self.limits.budget) + -(-new // max(1, slots)),
             peak_bytes=memory.used_memory(self.split.core.device)
             + slots * longest * footprint.carried
             + (self.limits.budget + slots) * footprint.token
