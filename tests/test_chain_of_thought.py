@@ -98,7 +98,12 @@ def test_a_question_of_the_models_own_is_not_answered(label: str) -> None:
 
 
 def test_letters_that_are_no_choice_are_no_answer() -> None:
-    texts = ["The answer is (X).", 'The answer is (B). As asked: "The answer is (X)."', "I do not know.\nI", "It is (C)."]
+    texts = [
+        "The answer is (X).",
+        'The answer is (B). As asked: "The answer is (X)."',
+        "I do not know.\nI",
+        "It is (C).",
+    ]
 
     def reply_of(request: Generate) -> str:
         return texts[int(re.findall(r"Is (\d) even", request.prompt)[-1])]

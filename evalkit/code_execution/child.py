@@ -2,7 +2,9 @@
 
 On standard input it gets one line of JSON (limits and a secret) and the program. On standard output it writes one line of
 JSON (what is enforced), and after the program ran to its end without an error the secret; a program that leaves early, by
-whatever way, therefore does not pass. Standard library only.
+whatever way, or prints what it likes, therefore does not pass. That holds for programs that know nothing of this file: the
+secret is in the memory of the process that runs them (no place that a process writes its success from can be hidden from
+Python code inside it), so one made to deceive can find and report it. Standard library only.
 """
 
 from __future__ import annotations

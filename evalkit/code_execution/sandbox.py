@@ -12,6 +12,9 @@ What is enforced depends on the system and is reported by `protections`:
 
 Files are not hidden: a program may read what the user may read. Run as a user who owns little, or in a container, where
 that matters.
+
+What is kept in is the harm that a program does, not a lie about itself: one that is made to deceive this very sandbox can
+report that it passed (see `child`), as it can with HumanEval's original harness, which also judges inside the process.
 """
 
 from __future__ import annotations
@@ -60,7 +63,8 @@ class Execution:
     """How a program ended.
 
     Attributes:
-        ending: `passed` when it ran to its end without an error, `failed`, or `timed out`.
+        ending: `passed` when it ran to its end without an error (or was made to deceive the sandbox), `failed`, or `timed
+            out`.
         enforced: Kind of protection -> whether it was in force; empty where the program did not come to run.
     """
 
