@@ -6,7 +6,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo test lint typecheck setup parity parity-gemma bench .venv-vllm clean
+.PHONY: demo test lint typecheck setup parity parity-gemma bench bench-generation .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
@@ -34,6 +34,9 @@ parity-gemma: .venv/gemma
 
 bench: .venv/test ## evalkit beside lm-eval and vLLM, in seconds; vLLM only after `make .venv-vllm`. An idle machine, please
 	$(BIN)/python -m benchmarks.speed $(WITH_DATA) --output build/speed/speed.json --markdown build/speed/speed.md
+
+bench-generation: .venv/test ## generated text: evalkit beside lm-eval, transformers' generate and its continuous batching
+	$(BIN)/python -m benchmarks.generation $(WITH_DATA) --output build/speed/generation.json
 
 setup: .venv/test
 
