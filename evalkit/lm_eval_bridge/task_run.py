@@ -100,17 +100,18 @@ class LmEvalTaskRun:
 
     def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
         """The target as lm-eval has it, and the choice picked or what the first filter found in each text."""
-        if (place := _first_generation(replies)) is not None:
+        if _first_generation(replies) is not None:
             self._filtered(item, replies)
-            # greedy text stands for all repeats; it is one completion
-            return Labels(self._target(item), tuple(self._filters.found(self._instances(item)[place])))
+            pairs = zip(self._instances(item), replies, strict=True)
+            return Labels(self._target(item), tuple(self._found(instance, reply) for instance, reply in pairs))
         chosen = self._choice(item, replies)
         if "picked" not in chosen:
-            return Labels("" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item), (None,))
+            target = "" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item)
+            return Labels(target, ((None,),) * len(replies))
         choices = _answers(self._instances(item)[: chosen["choices"]])
         gold = chosen.get("gold")
         target = choices[gold] if isinstance(gold, int) else self._target(item)
-        return Labels(target, (choices[chosen["picked"]],) * len(replies))
+        return Labels(target, ((choices[chosen["picked"]],),) * len(replies))
 
     def described(self) -> dict[str, Any]:
         """How examples were drawn, how the first document's answer was generated, and the filters that looked for it."""
@@ -210,6 +211,15 @@ class LmEvalTaskRun:
                 answer = reply.log_probability if rolled else (reply.log_probability, reply.greedy)
                 responses.append([answer] * repeats)
         self._filters.apply(self._instances(item), responses)
+
+    def _found(self, instance: Any, reply: Reply) -> tuple[str | None, ...]:
+        """What the first filter found in each completion of a request; nothing where no text was generated."""
+        if not isinstance(reply, Generation):
+            return (None,)
+        found = self._filters.found(instance)
+        # greedy text stands for all repeats and is one completion; of a beam search's lm-eval sees the best only
+        count = len(reply.completions)
+        return (*found[:count], *[None] * (count - len(found)))
 
     @contextlib.contextmanager
     def _scoring(self, item: Item) -> Iterator[None]:

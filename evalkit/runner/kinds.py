@@ -91,14 +91,14 @@ class ScoredKind:
         """The gold choice and the one picked; the answer of a cloze; nothing for a text."""
         responses = _responses(replies)
         if isinstance(document, Text):
-            return Labels("", (None,))
+            return Labels("", ((None,),))
         if isinstance(document, Cloze):
-            return Labels(document.answer, (document.answer if responses[0].greedy else None,))
+            return Labels(document.answer, ((document.answer if responses[0].greedy else None,),))
         assert not isinstance(document, OpenQuestion)
         picked = observe(document, responses)["picked"]
         assert isinstance(picked, int)
         target = " | ".join(document.choices[gold] for gold in document.golds)
-        return Labels(target, (document.choices[picked],) * len(responses))
+        return Labels(target, ((document.choices[picked],),) * len(responses))
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
@@ -171,7 +171,7 @@ class GeneratedKind:
         """The references, and what the main extractor found in each completion."""
         main = next(iter(self.task.extractors), None)
         answers = self._extracted(_generation(replies).completions)[main]
-        return Labels(" | ".join(_open(document).references), tuple(answers))
+        return Labels(" | ".join(_open(document).references), (tuple(answers),))
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""

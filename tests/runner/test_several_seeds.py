@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import evalkit
-from evalkit import DataSource, MockModel, MultipleChoice, Task
+from evalkit import DataSource, Decoding, MockModel, MultipleChoice, Task
 from evalkit.documents import OpenQuestion
 from evalkit.errors import InterruptedRunError, UsageError
 from evalkit.requests import Generate, Request, Score
@@ -148,3 +148,21 @@ def test_samplers_reach_the_prompts_and_the_result() -> None:
     assert run.tasks["quiz"].settings["shots_sampler"] == "fixed"
     assert run.tasks["quiz"].settings["shots_seed"] == 3
     assert run.settings["shots_sampler"] == "fixed"
+
+
+def test_the_sample_log_has_each_seeds_own_answers(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    def texts(request: Generate) -> list[str]:
+        return [f"{sum(map(ord, request.prompt)) % 1000}.{sample}" for sample in range(2)]
+
+    task = quiz(
+        document=lambda row: OpenQuestion(row["q"], row["right"]),
+        metrics=("exact_match",),
+        decoding=Decoding(temperature=0.7, samples=2),
+    )
+    evaluate(model=MockModel(texts=texts), tasks=[task], shots_seeds=3, limit="first:4", output=tmp_path / "r.json")
+    rows = parquet.read_table(tmp_path / "r.samples.parquet").to_pylist()
+    assert len(rows) == 4 * 3 * 2
+    assert len({row["continuation"] for row in rows}) > 8  # the seeds say different things
+    assert [row["answer"] for row in rows] == [row["continuation"] for row in rows]
