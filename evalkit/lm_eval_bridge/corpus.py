@@ -21,10 +21,10 @@ _NAMES = {"bleu": "bleu", "chrf": "chrf", "chrfpp": "chrf++", "ter": "ter"}
 
 
 class Counted(NamedTuple):
-    """One document's own score, and the counts that the score of all is made of."""
+    """One document's own score, and the counts that the score of all is made of ([texts][numbers], of its one text)."""
 
     value: float
-    statistics: Sequence[float]
+    statistics: Sequence[Sequence[float]]
 
 
 def corpus_metric(aggregation: Callable[..., Any] | None) -> Corpus | None:
@@ -51,7 +51,7 @@ def counted(aggregation: Callable[..., Any] | None, item: Any) -> Counted | None
         return None
     document = OpenQuestion("", reference)
     value = metric.value(document, text)
-    return None if value is None else Counted(value, list(metric.corpus.statistics(document, text)))
+    return None if value is None else Counted(value, [list(metric.corpus.statistics(document, text))])
 
 
 def _metric(aggregation: Callable[..., Any] | None) -> TextMetric | None:
