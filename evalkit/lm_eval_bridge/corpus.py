@@ -6,6 +6,7 @@ need no text to be read again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +32,12 @@ def corpus_metric(aggregation: Callable[..., Any] | None) -> Corpus | None:
     """How the score of all documents is made of their counts; None for an aggregation that is not sacrebleu's."""
     metric = _metric(aggregation)
     return None if metric is None else metric.corpus
+
+
+def bounds(aggregation: Callable[..., Any] | None) -> tuple[float, float]:
+    """Range that the score can have; infinite for an aggregation that is not sacrebleu's."""
+    metric = _metric(aggregation)
+    return (-math.inf, math.inf) if metric is None else metric.bounds
 
 
 def counted(aggregation: Callable[..., Any] | None, item: Any) -> Counted | None:

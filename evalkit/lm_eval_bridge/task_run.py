@@ -18,7 +18,7 @@ from evalkit.lm_eval_bridge.filters import Filters, as_text
 from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, outcome_of, texts_of
 from evalkit.lm_eval_bridge.instances import Built, at_work, build
 from evalkit.lm_eval_bridge.library import Leaf
-from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, score, split_values
+from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, bounds, score, split_values
 from evalkit.requests import Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels, unique_ids
@@ -145,15 +145,24 @@ class LmEvalTaskRun:
                 found[name] = self._score(name, samples, 0)
         return found
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have, where it is evalkit's own too or a share of right choices."""
+        if self._guessed(metric):
+            return 0.0, 1.0
+        return bounds(self._aggregation(metric))
+
+    def _guessed(self, name: str) -> bool:
+        """Whether it says for each document if the right choice was picked."""
+        return name in _GUESSED and self.task.OUTPUT_TYPE != "generate_until"
+
     def _score(self, name: str, samples: Sequence[Sample], resamples: int) -> MetricValue:
-        guessed = name in _GUESSED and self.task.OUTPUT_TYPE != "generate_until"
         return score(
             name,
             [sample for sample in samples if name in _metric_names(sample)],
             self._aggregation(name),
             higher_is_better=bool(self.task.higher_is_better().get(self._filters.plain_name(name), True)),
-            chance=self._chance(samples) if guessed else None,
-            bounds=(0.0, 1.0) if guessed else (-math.inf, math.inf),
+            chance=self._chance(samples) if self._guessed(name) else None,
+            bounds=self.bounds(name),
             resamples=resamples,
         )
 

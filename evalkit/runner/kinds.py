@@ -48,6 +48,10 @@ class Kind(Protocol):
         """Each metric over the samples."""
         ...
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that one of the metrics can have."""
+        ...
+
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """JSON values: what of the kind decided the scores of the documents."""
         ...
@@ -103,6 +107,10 @@ class ScoredKind:
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return {one.name: estimate(one, samples) for one in self.metrics}
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return next(one.bounds for one in self.metrics if one.name == metric)
 
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Nothing that is not said elsewhere."""
@@ -176,6 +184,10 @@ class GeneratedKind:
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return {one.name: one.estimate(samples, intervals=intervals) for one in self.measures}
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return next(one.metric.bounds for one in self.measures if one.name == metric)
 
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Decoding, extractors, and the metrics' signatures."""

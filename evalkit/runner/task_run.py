@@ -63,6 +63,10 @@ class TaskRun(Protocol):
         """Metric -> value, the main metric first; `intervals` False leaves out those that take long."""
         ...
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that one of the metrics of `estimates` can have; infinite where nothing is known."""
+        ...
+
     def described(self) -> dict[str, Any]:
         """JSON values: what of the task decided its scores and is not said elsewhere in the result."""
         ...
@@ -150,6 +154,10 @@ class NativeTaskRun:
     def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return self.kind.estimates(samples, intervals=intervals)
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return self.kind.bounds(metric)
 
     def described(self) -> dict[str, Any]:
         """How examples were drawn, and what the kind of task has to say."""
