@@ -187,7 +187,8 @@ def whole_value(
         name: Metric, as in `Sample.metrics`, which may lack it.
         samples: All samples of the task; those not scored are left out.
         field: Field of a sample that holds its `texts`, as many as the other samples', and its `references`.
-        score: One text a document and the references of each -> score; None for the mean of the documents' values in its place.
+        score: One text a document and the references of each -> score; None for the mean of the documents' values in its
+            place.
         higher_is_better: Direction, passed on.
 
     Raises:

@@ -178,7 +178,7 @@ def test_the_interval_stays_within_what_the_metric_can_have(metric: str, highest
     def texts(request: Generate) -> str:
         examples.append(request.prompt[: request.shared])
         own = request.prompt.rsplit("question ", 1)[1].removesuffix("?")
-        return f"yes indeed number {own}" if own in "01" or examples[-1] == examples[0] else "no"
+        return f"yes indeed number {own}" if own in "01" or examples[-1] == examples[0] else "yes"
 
     def ask(row: dict[str, str]) -> evalkit.OpenQuestion | evalkit.Cloze:
         right = f"yes indeed number {row['q'].removeprefix('question ').removesuffix('?')}"
