@@ -29,6 +29,7 @@ DEFAULTS: Mapping[str, Any] = {
     "thinking": "auto",
     "shots_sampler": "lm-eval",
     "shots_seed": 1234,
+    "sampling_seed": 0,
     "over_length": "error",
     "stride": None,
     "compat_lm_eval": False,
@@ -107,9 +108,7 @@ def _setting_notes(run: Run) -> list[str]:
     ]
     decoding = run.settings.get("decoding")
     if isinstance(decoding, Mapping):
-        # the seed is said where something is drawn with it
-        drawn = bool(decoding.get("temperature"))
-        changed += [_setting(name, value) for name, value in decoding.items() if name != "seed" or drawn]
+        changed += [_setting(name, value) for name, value in decoding.items()]
     return [f"not the default: {', '.join(changed)}"] if changed else []
 
 

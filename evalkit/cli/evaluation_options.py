@@ -146,6 +146,7 @@ class EvaluationOptions:
         ),
     ] = None
     beams: Annotated[int | None, typer.Option(min=1, metavar="B", help="Beam search with so many hypotheses.")] = None
+    sampling_seed: Annotated[int, typer.Option(help="Generation: seed of what is drawn; recorded in the result.")] = 0
     stride: Annotated[
         int | None,
         typer.Option(

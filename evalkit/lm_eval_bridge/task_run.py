@@ -190,7 +190,7 @@ class LmEvalTaskRun:
 
     def _decoding(self, instance: Any) -> Decoding:
         with at_work():
-            return decoding_of(instance.args[1], instance.repeats or 1, self.settings.decoding)
+            return decoding_of(instance.args[1], instance.repeats or 1, self.settings.decoding_changes())
 
     def _metrics(self, item: Item, replies: Sequence[Reply]) -> Mapping[str, Any]:
         """Metric -> value, the first filter's first."""

@@ -103,7 +103,7 @@ class NativeTaskRun:
         self.dataset = self.data.evaluated.info
         examples = self.data.examples(settings.shots_sampler, settings.shots_seed)
         self.items = tuple(self._item(place, shots) for place, shots in zip(self.data.wanted, examples, strict=True))
-        decoding = task.decoding.changed(settings.decoding)
+        decoding = task.decoding.changed(settings.decoding_changes())
         self.kind = kind_of(task, self.items[0].content.document, decoding, options)
 
     def _item(self, place: int, shots: tuple[Candidate, ...]) -> Item:

@@ -361,6 +361,11 @@ def test_repeats_are_samples(both: Any, tmp_path: Path) -> None:
     assert any(row["answer"] is None for row in rows)
 
 
+def test_the_sampling_seed_reaches_lm_evals_tasks(both: Any) -> None:
+    decoding = both.ours("votes", sampling_seed=7, seed=3).tasks["lm-eval:votes"].settings["decoding"]
+    assert decoding["seed"] == 7
+
+
 def test_greedy_repeats_are_asked_once(both: Any) -> None:
     model = mock()
     run = both.ours("greedy_votes", model=model)

@@ -79,8 +79,30 @@ def test_the_result_says_how_texts_were_made(tmp_path: Path) -> None:
     assert settings["decoding"]["max_new_tokens"] == 3
     assert settings["decoding"]["stop"] == ["\n"]
     assert "Pattern" in settings["extractors"]["number"]
-    assert run.settings["decoding"] == {"max_new_tokens": 3, "seed": 0}
+    assert run.settings["decoding"] == {"max_new_tokens": 3}
     assert evalkit.Run.load(tmp_path / "r.json") == run
+
+
+def test_the_sampling_seed_decides_draws_and_the_seed_which_documents() -> None:
+    """Also for a task that draws by its own definition."""
+
+    def of(**options: int) -> tuple[set[int], list[str], evalkit.Run]:
+        seeds: set[int] = set()
+
+        def texts(request: Generate) -> str:
+            seeds.add(request.decoding.seed)
+            return "2"
+
+        task = sums(decoding=Decoding(temperature=0.7))
+        run = evalkit.run(model=MockModel(texts=texts), tasks=[task], limit=3, **options)
+        return seeds, [sample.id for sample in run.tasks["sums"].samples], run
+
+    plain, drawn, limited = of(), of(sampling_seed=7), of(seed=7)
+    assert (plain[0], drawn[0], limited[0]) == ({0}, {7}, {0})
+    assert plain[1] == drawn[1] != limited[1]
+    assert drawn[2].settings["sampling_seed"] == drawn[2].tasks["sums"].settings["decoding"]["seed"] == 7
+    assert "sampling_seed" not in plain[2].settings
+    assert plain[2].tasks["sums"].settings["decoding"]["seed"] == 0
 
 
 def test_the_sample_log_has_a_row_a_completion(tmp_path: Path) -> None:
