@@ -72,7 +72,8 @@ class Evaluation:
         temperature: 0 takes the most probable token each time.
         top_p: Draw from the smallest set of tokens whose probability reaches this.
         top_k: Draw from this many most probable tokens; 0 for all.
-        samples: Completions a prompt, each drawn with a seed of its own; scores then also have maj@K and pass@K.
+        samples: Completions a prompt, each drawn with a seed of its own; scores then also have maj@K and pass@K. Tasks of
+            lm-eval's library have a number of their own, and no other is allowed.
         beams: Hypotheses kept by beam search.
         sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.

@@ -35,7 +35,7 @@ def decoding_of(
         end: The model's end-of-text token as text, which `hf` adds to the stop texts.
 
     Raises:
-        UsageError: The task needs what evalkit does not have, or more answers than the user allows.
+        UsageError: The task needs what evalkit does not have, or the user asks for another number of answers.
     """
     from lm_eval.models.utils import normalize_gen_kwargs
 
@@ -55,17 +55,18 @@ def decoding_of(
         length_penalty=float(read.get("length_penalty", 1.0)),
     )
     decoding = own.changed({**changed, "samples": None})
-    if decoding.is_greedy:
-        # `replace` refuses several samples, which would all be the same
-        return replace(decoding, samples=changed.get("samples") or 1)
-    top_k = changed.get("top_k", read.get("top_k", TOP_K)) or 0
-    samples = changed.get("samples") or repeats
-    if samples < repeats:
+    asked = changed.get("samples")
+    if asked not in (None, repeats) and not (asked == 1 and decoding.is_greedy):
+        answers = "1 answer" if repeats == 1 else f"{repeats} answers"
         raise UsageError(
-            f"lm-eval's task takes {repeats} answers to each question, not {samples}",
-            hint=f"Leave out --samples, or give {repeats} or more.",
+            f"lm-eval's task takes {answers} to each question, not {asked}",
+            hint="Leave out --samples: no other answers would be scored. With evalkit's own tasks, such as gsm8k_cot, it adds "
+            "maj@K and pass@K.",
         )
-    return replace(decoding, top_k=top_k, samples=samples)
+    if decoding.is_greedy:
+        return decoding
+    top_k = changed.get("top_k", read.get("top_k", TOP_K)) or 0
+    return replace(decoding, top_k=top_k, samples=repeats)
 
 
 def stop_texts(until: Sequence[str]) -> tuple[str, ...]:

@@ -376,16 +376,36 @@ def test_greedy_repeats_are_asked_once(both: Any) -> None:
     assert others == [first, first]
 
 
-def test_fewer_samples_than_the_task_counts(both: Any) -> None:
-    with pytest.raises(UsageError, match="takes 5 answers") as caught:
-        both.ours("votes", samples=2)
-    assert "--samples" in (caught.value.hint or "")
+@pytest.mark.parametrize(
+    ("name", "options", "answers"),
+    [
+        ("votes", {"samples": 2}, "5 answers"),
+        ("votes", {"samples": 6}, "5 answers"),
+        ("greedy_votes", {"samples": 2}, "5 answers"),
+        ("numbers", {"samples": 4, "temperature": 0.5}, "1 answer "),
+        ("numbers", {"samples": 4}, "1 answer "),
+    ],
+)
+def test_other_samples_than_the_task_counts(name: str, options: dict[str, Any], answers: str, both: Any) -> None:
+    model = mock()
+    with pytest.raises(UsageError, match=f"takes {answers}") as caught:
+        both.ours(name, model=model, **options)
+    assert "evalkit's own tasks" in (caught.value.hint or "")
+    assert model.requests_answered == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "drawn"), [("votes", 5, 5), ("greedy_votes", 5, 1), ("greedy_votes", 1, 1), ("numbers", 1, 1)]
+)
+def test_as_many_samples_as_the_task_counts(name: str, samples: int, drawn: int, both: Any) -> None:
+    result = both.ours(name, samples=samples).tasks[f"lm-eval:{name}"]
+    assert result.settings["decoding"]["samples"] == drawn
 
 
 def test_users_decoding_wins(both: Any) -> None:
-    run = both.ours("numbers", max_new_tokens=3, temperature=0.5, samples=2)
+    run = both.ours("numbers", max_new_tokens=3, temperature=0.5)
     decoding = run.tasks["lm-eval:numbers"].settings["decoding"]
-    assert (decoding["max_new_tokens"], decoding["temperature"], decoding["samples"]) == (3, 0.5, 2)
+    assert (decoding["max_new_tokens"], decoding["temperature"], decoding["samples"]) == (3, 0.5, 1)
     assert decoding["stop"] == ["Question:", "\n\n"]
 
 
