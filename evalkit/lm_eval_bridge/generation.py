@@ -60,8 +60,8 @@ def decoding_of(
         answers = "1 answer" if repeats == 1 else f"{repeats} answers"
         raise UsageError(
             f"lm-eval's task takes {answers} to each question, not {asked}",
-            hint="Leave out --samples: no other answers would be scored. With evalkit's own tasks, such as gsm8k_cot, it adds "
-            "maj@K and pass@K.",
+            hint="Leave out --samples: no further answers would be scored. With evalkit's own tasks, such as gsm8k_cot, it "
+            "adds maj@K and pass@K.",
         )
     if decoding.is_greedy:
         return decoding
