@@ -1,4 +1,4 @@
-"""What lm-eval's tasks ask a model to write, in evalkit's terms, and what became of the text."""
+"""What lm-eval's tasks ask a model to write, in evalkit's terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.decoding import Decoding
 from evalkit.errors import UsageError
-from evalkit.requests import Completion, Generation
+from evalkit.requests import Generation
 
 MAX_NEW_TOKENS = 256
 """Tokens that lm-eval's `hf` model generates at most where a task names no limit."""
@@ -88,24 +88,3 @@ def texts_of(reply: Generation, decoding: Decoding, repeats: int) -> list[str]:
     if decoding.beams > 1:
         texts = texts[:1]
     return texts * repeats if len(texts) == 1 else texts
-
-
-def outcome_of(completion: Completion, answer: str | None, right: bool | None) -> str:
-    """What became of a document.
-
-    Args:
-        completion: Its first completion.
-        answer: What the task's main filter found; None where it found nothing.
-        right: Whether the task's main metric says so; None where it is no judge.
-    """
-    if right:
-        return "right"
-    if completion.finish == "refused":
-        return "refused"
-    if completion.finish == "length":
-        return "truncated"
-    if not completion.text.strip():
-        return "empty"
-    if answer is None:
-        return "unparsed"
-    return "scored" if right is None else "wrong"

@@ -15,13 +15,14 @@ from evalkit.decoding import Decoding
 from evalkit.errors import DataError, EvalkitError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
 from evalkit.lm_eval_bridge.filters import Filters, as_text
-from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, outcome_of, texts_of
+from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, texts_of
 from evalkit.lm_eval_bridge.instances import Built, at_work, build
 from evalkit.lm_eval_bridge.library import Leaf
 from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, bounds, score, split_values
 from evalkit.requests import Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels, unique_ids
+from evalkit.runner.outcomes import outcome_of
 from evalkit.runner.presentation import ChatDefault
 from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings

@@ -19,6 +19,7 @@ from evalkit.prompts import Prompt
 from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels
+from evalkit.runner.outcomes import outcome_of
 from evalkit.runner.rendering import Renderer
 from evalkit.task import Task
 
@@ -223,19 +224,8 @@ class GeneratedKind:
     ) -> str:
         judge = next((one for one in self.measures if one.metric.binary), None)
         answer = extracted[judge.extractor if judge else None][0]
-        if not completion.answered:
-            return "truncated"
-        if judge and valued(judge.metric, answer) == 1.0:
-            return "right"
-        if completion.finish == "refused":
-            return "refused"
-        if completion.finish == "length":
-            return "truncated"
-        if not completion.text.strip():
-            return "empty"
-        if answer is None:
-            return "unparsed"
-        return "wrong" if judge else "scored"
+        right = valued(judge.metric, answer) == 1.0 if judge else None
+        return outcome_of(completion, answer, right)
 
 
 def kind_of(task: Task, document: Document, decoding: Decoding, options: DataOptions) -> Kind:

@@ -21,7 +21,7 @@ from evalkit.decoding import Decoding
 from evalkit.errors import EvalkitError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge import library
 from evalkit.lm_eval_bridge.datasets_source import data_from
-from evalkit.lm_eval_bridge.generation import decoding_of, outcome_of, stop_texts, texts_of
+from evalkit.lm_eval_bridge.generation import decoding_of, stop_texts, texts_of
 from evalkit.requests import Completion, Failure, Generate, Generation, Request, Roll
 from evalkit.results import Run
 
@@ -327,22 +327,15 @@ def test_outcomes(both: Any) -> None:
             assert (answer, sample.fields["finish"]) == (None, "stop")
 
 
-@pytest.mark.parametrize(
-    ("completion", "answer", "right", "outcome"),
-    [
-        (Completion("4", "stop", 1), "4", True, "right"),
-        (Completion("4", "length", 1), "4", True, "right"),
-        (Completion("4", "length", 1), "4", False, "truncated"),
-        (Completion("4", "length", 1), "4", None, "truncated"),
-        (Completion(" \n", "stop", 1), None, False, "empty"),
-        (Completion("I", "refused", 1), None, False, "refused"),
-        (Completion("well", "stop", 1), None, False, "unparsed"),
-        (Completion("5", "stop", 1), "5", False, "wrong"),
-        (Completion("Ein Haus.", "stop", 1), "Ein Haus.", None, "scored"),
-    ],
-)
-def test_outcome(completion: Completion, answer: str | None, right: bool | None, outcome: str) -> None:
-    assert outcome_of(completion, answer, right) == outcome
+def test_an_unfinished_thought_is_no_answer(both: Any) -> None:
+    """Nor an empty one, as the text without its thought would have it."""
+
+    def says(prompt: str, sample: int) -> str:
+        return "<think>" * prompt.rsplit("What is ", 1)[1].startswith("0 ") + "The answer is 3"
+
+    samples = both.ours("numbers", model=mock(says), thinking="<think>,</think>").tasks["lm-eval:numbers"].samples
+    assert [sample.outcome for sample in samples[:2]] == ["truncated", "wrong"]
+    assert samples[0].fields["answers"] == [None]
 
 
 def test_repeats_are_samples(both: Any, tmp_path: Path) -> None:
