@@ -10,10 +10,10 @@ import numpy as np
 
 from evalkit.backends.base import Answer
 from evalkit.engine.generation.prompt import Prompt, Text
-from evalkit.engine.generation.stopping import thinks
 from evalkit.engine.sequences import TokenArray
 from evalkit.errors import OverLengthError
 from evalkit.requests import Completion, Generate, Generation, Request
+from evalkit.thinking import Thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -142,7 +142,7 @@ class LocalGeneration:
             if self._end_text and self._end_text not in decoding.stop:
                 decoding = replace(decoding, stop=(*decoding.stop, self._end_text))
             ends = self._ends.of(request, model)
-            prompts[index] = Prompt(one.seen, decoding, ends, thinks(request.prompt, decoding.thinking))
+            prompts[index] = Prompt(one.seen, decoding, ends, Thoughts.after(request))
         return prompts
 
     def answers(

@@ -75,7 +75,6 @@ def generation_parameters(request: Generate) -> SamplingParams:
 
 def completion(output: Any, request: Generate) -> Completion:
     """One of vLLM's texts."""
-    decoding = request.decoding
-    text, stopped = cut_at_stop(output.text, decoding.stop, decoding.thinking, request.prompt)
+    text, stopped = cut_at_stop(output.text, request)
     finish: Finish = "length" if output.finish_reason == "length" and not stopped else "stop"
     return Completion(text, finish, len(output.token_ids), tuple(output.token_ids))

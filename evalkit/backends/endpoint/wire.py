@@ -153,6 +153,5 @@ def _completion(choice: Mapping[str, Any], api: Api, request: Generate, tokens: 
         text = ""
     if not isinstance(text, str):
         raise Retryable("a choice of the reply has no text")
-    decoding = request.decoding
-    text, stopped = cut_at_stop(text, decoding.stop, decoding.thinking, request.prompt)
+    text, stopped = cut_at_stop(text, request)
     return Completion(text, "stop" if stopped and finish != "refused" else finish, tokens)
