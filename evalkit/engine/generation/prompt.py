@@ -25,12 +25,14 @@ class Prompt:
         decoding: How.
         end_tokens: Tokens that end the answer.
         thoughts: Which parts of its texts are thoughts, where no stop text counts.
+        decode: Reads its texts, where not as those of the other prompts: tags of thoughts may be special tokens.
     """
 
     tokens: TokenArray
     decoding: Decoding
     end_tokens: frozenset[int] = frozenset()
     thoughts: Thoughts = field(default_factory=Thoughts)
+    decode: Decode | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ class Stopping:
 
     @classmethod
     def of(cls, prompt: Prompt, decode: Decode) -> Stopping:
-        """For one prompt."""
+        """For one prompt, whose own way to read tokens goes before the given one."""
         longest = max((len(stop.encode()) for stop in prompt.decoding.stop), default=0)
-        return cls(prompt, decode, longest + 1)
+        return cls(prompt, prompt.decode or decode, longest + 1)
 
     def finish(self, tokens: Sequence[int]) -> Finish | None:
         """Why the text ends with the last of these tokens; None when it goes on."""
