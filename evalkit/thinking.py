@@ -146,6 +146,18 @@ class Thoughts:
         return _Scan(answers, depth == 0, bool(marks))
 
 
+def may_think(request: Generate) -> bool:
+    """Whether the text that answers a request is likely to hold a thought.
+
+    Chat turns make a model think that is known to; plain text does not, unless it opens the thought itself. An engine
+    that knows nothing of thoughts is not told the stop texts of such a request: it would end the answer inside one.
+    """
+    thinking = request.decoding.thinking
+    return thinking is not None and (
+        (request.thinks and bool(request.messages)) or opens_thought(request.prompt, thinking)
+    )
+
+
 def opens_thought(prompt: str, tags: Tags) -> bool:
     """Whether a prompt ends right after an opening tag: some chat templates begin the thought themselves."""
     return prompt.rstrip().endswith(tags[0])

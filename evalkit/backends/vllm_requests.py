@@ -13,6 +13,7 @@ from evalkit.backends.seeds import request_seed
 from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.requests import Completion, Finish, Generate, Response
+from evalkit.thinking import may_think
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -69,7 +70,7 @@ def generation_parameters(request: Generate, continuation: Continuation) -> Samp
         top_p=decoding.top_p,
         top_k=decoding.top_k,
         max_tokens=decoding.max_new_tokens,
-        stop=None if decoding.thinking else list(continuation.decoding(request).stop),  # also stops inside a thought
+        stop=None if may_think(request) else list(continuation.decoding(request).stop),
         stop_token_ids=sorted(continuation.end_tokens(request)),
         seed=None if decoding.is_greedy else request_seed(decoding.seed, request.prompt),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -141,6 +142,14 @@ def test_texts_end_as_those_of_the_built_in_engine(directory: str) -> None:
     other = generation_parameters(Generate("Energies", decoding), continuation)
     assert len({first.seed, other.seed, generation_parameters(Generate("Energy", Decoding()), continuation).seed}) == 3
     assert first.seed == generation_parameters(plain, continuation).seed
+    # a model that thinks is not told where to stop, unless plain text leaves it no thought
+    tagged = replace(decoding, thinking=("[THINK]", "[/THINK]"))
+    for request, told in (
+        (Generate("Energy", tagged, messages=turns, thinks=True), False),
+        (Generate("Energy", tagged, thinks=True), True),
+        (Generate("Energy [THINK]", tagged), False),
+    ):
+        assert (generation_parameters(request, continuation).stop is not None) is told
     # tags that are special tokens stay, others go, and the end token spelt out ends the text
     thinking = Generate("2+2=", Decoding(stop=("\n",), thinking=("[THINK]", "[/THINK]")))
     written = backend._tokenizer.encode("[THINK]a\nb[/THINK]\n4<|turn|>\n", add_special_tokens=False)

@@ -156,7 +156,7 @@ class EndpointBackend:
     def chat(self) -> ChatFormat:
         """Whether it takes chat turns, or nothing else; tags of thoughts are those that nearly all models write."""
         if self._tokens is None:
-            return ChatFormat(self.address.style != "completions", self.chat_only, KNOWN_TAGS[0])
+            return ChatFormat(self.address.style != "completions", self.chat_only, KNOWN_TAGS[0], assumed=True)
         known = self._tokens.chat
         return ChatFormat(self.address.style != "completions" or known.template, self.chat_only, known.thinking)
 

@@ -10,6 +10,7 @@ from evalkit.backends.endpoint.client import Retryable
 from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.decoding import Decoding
 from evalkit.requests import Completion, Finish, Generate
+from evalkit.thinking import KNOWN_TAGS, may_think
 
 Api = Literal["chat", "completions"]
 
@@ -40,12 +41,14 @@ class Dialect:
         limit: Name of the parameter for the most new tokens.
         many: Whether one request may ask for several completions (`n`).
         refused: Optional parameters that the server does not take.
+        thinks: A first answer showed that the model thinks, so that the server would end answers inside a thought.
     """
 
     api: Api
     limit: str = "max_tokens"
     many: bool = True
     refused: frozenset[str] = frozenset()
+    thinks: bool = False
 
     def body(self, model: str, request: Generate, seed: int, count: int) -> dict[str, Any]:
         """The JSON that asks for `count` completions."""
@@ -56,7 +59,7 @@ class Dialect:
         else:
             body["prompt"] = request.prompt
         optional = {"temperature": decoding.temperature, **_drawing(decoding, seed)}
-        if decoding.stop and decoding.thinking is None:  # the server would also stop inside a thought
+        if decoding.stop and not may_think(request) and not (self.thinks and decoding.thinking):
             optional["stop"] = list(decoding.stop[:MOST_STOPS])
         body |= {name: value for name, value in optional.items() if name not in self.refused}
         return body | ({"n": count} if count > 1 else {})
@@ -122,6 +125,22 @@ def choices_of(reply: Mapping[str, Any], expected: int) -> Sequence[Mapping[str,
     if sorted(map(str, order)) == sorted(map(str, range(expected))):
         return sorted(choices, key=lambda choice: int(choice["index"]))
     return choices
+
+
+def shows_thought(reply: Mapping[str, Any], api: Api) -> bool:
+    """Whether a reply comes from a model that thinks; one without any text may still be at it."""
+    if api == "completions":
+        return False
+    for choice in reply.get("choices") or ():
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        if not isinstance(message, Mapping):
+            continue
+        content = message.get("content")
+        if message.get("reasoning_content") or message.get("reasoning") or not content:
+            return True
+        if any(tag in str(content) for tags in KNOWN_TAGS for tag in tags):
+            return True
+    return False
 
 
 def completions_of(reply: Mapping[str, Any], api: Api, request: Generate, expected: int) -> list[Completion]:

@@ -57,6 +57,25 @@ def test_a_server_that_only_speaks_chat_gets_a_text_as_a_turn() -> None:
         assert backend(server, "openai-chat:").chat_only
 
 
+@pytest.mark.parametrize(
+    ("thinking", "thinks", "told"), [("auto", False, True), ("auto", True, False), ("<think>,</think>", False, False)]
+)
+def test_a_server_without_tokenizer_is_told_where_to_stop(thinking: str, thinks: bool, told: bool) -> None:
+    def behave(path: str, body: Any, before: int) -> Fault | None:
+        if not thinks or path != "/chat/completions":
+            return None
+        message = {"role": "assistant", "content": "<think>hm\n</think>\n\nParis", "reasoning_content": None}
+        reply = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+        return Fault(200, json.dumps(reply).encode())
+
+    with serve(behave=behave, apis=("/chat/completions",)) as server:
+        run = evalkit.run(model=backend(server), tasks=[quiz()], limit="first:2", thinking=thinking)
+        asked = [body for _, body in server.asked if "question" in str(body)]
+    assert len(asked) == 2
+    assert all(("stop" in body) is told for body in asked)
+    assert run.tasks["quiz"].settings["thinking"] == ["<think>", "</think>"]
+
+
 def test_several_samples_in_one_request_or_in_several() -> None:
     drawn = Generate("question a", Decoding(temperature=1.0, samples=3, seed=5))
     with serve() as server:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evalkit.backends.endpoint.client import Retryable, RetryPolicy, _retry_after
-from evalkit.backends.endpoint.wire import Dialect, Usage, completions_of, usage_of
+from evalkit.backends.endpoint.wire import Dialect, Usage, completions_of, shows_thought, usage_of
 from evalkit.decoding import Decoding
 from evalkit.requests import Completion, Generate
 
@@ -42,7 +42,34 @@ def test_a_drawn_request_has_all_that_decides_the_draw() -> None:
 
 def test_stop_texts_are_kept_from_a_server_that_would_stop_inside_a_thought() -> None:
     decoding = Decoding(stop=("\n",), thinking=("<think>", "</think>"))
-    assert "stop" not in Dialect("chat").body("m", Generate("x", decoding), 0, 1)
+    turns = ({"role": "user", "content": "x"},)
+
+    def sent(request: Generate, dialect: Dialect = Dialect("chat")) -> bool:  # noqa: B008
+        return "stop" in dialect.body("m", request, 0, 1)
+
+    assert not sent(Generate("x", decoding, messages=turns, thinks=True))
+    assert not sent(Generate("x <think>\n", decoding))
+    assert not sent(Generate("x", decoding, messages=turns), Dialect("chat", thinks=True))
+    # plain text, and turns to a model of which nothing is known
+    assert sent(Generate("x", decoding, thinks=True), Dialect("completions"))
+    assert sent(Generate("x", decoding, messages=turns))
+    assert sent(Generate("x", Decoding(stop=("\n",)), messages=turns), Dialect("chat", thinks=True))
+
+
+@pytest.mark.parametrize(
+    ("message", "thinks"),
+    [
+        ({"content": "Paris."}, False),
+        ({"content": "Paris.", "reasoning_content": None}, False),
+        ({"content": "<think>"}, True),
+        ({"content": "Paris.", "reasoning_content": "hm"}, True),
+        ({"content": None, "reasoning": "hm"}, True),
+        ({"content": ""}, True),
+    ],
+)
+def test_a_first_answer_shows_whether_the_model_thinks(message: dict[str, Any], thinks: bool) -> None:
+    assert shows_thought({"choices": [{"message": message}]}, "chat") is thinks
+    assert not shows_thought({"choices": [{"text": "<think>"}]}, "completions")
 
 
 def chat(finish: str, **message: Any) -> dict[str, Any]:
