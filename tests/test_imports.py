@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "",
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
-    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", ""},
+    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
