@@ -10,7 +10,7 @@ from evalkit.backends.endpoint.client import Retryable
 from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.decoding import Decoding
 from evalkit.requests import Completion, Finish, Generate
-from evalkit.thinking import KNOWN_TAGS, may_think
+from evalkit.thinking import KNOWN_TAGS, may_think, opens_thought
 
 Api = Literal["chat", "completions"]
 
@@ -136,11 +136,15 @@ def shows_thought(reply: Mapping[str, Any], api: Api) -> bool:
         if not isinstance(message, Mapping):
             continue
         content = message.get("content")
-        if message.get("reasoning_content") or message.get("reasoning") or not content:
+        if _reasoning(message) or not content:
             return True
         if any(tag in str(content) for tags in KNOWN_TAGS for tag in tags):
             return True
     return False
+
+
+def _reasoning(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("reasoning_content") or message.get("reasoning"))
 
 
 def completions_of(reply: Mapping[str, Any], api: Api, request: Generate, expected: int) -> list[Completion]:
@@ -172,5 +176,8 @@ def _completion(choice: Mapping[str, Any], api: Api, request: Generate, tokens: 
         text = ""
     if not isinstance(text, str):
         raise Retryable("a choice of the reply has no text")
+    tags = request.decoding.thinking
+    if tags and text and _reasoning(message) and opens_thought(request.prompt, tags) and tags[1] not in text:
+        text = tags[1] + text  # the prompt opened the thought that the server took out, tag and all
     text, stopped = cut_at_stop(text, request)
     return Completion(text, "stop" if stopped and finish != "refused" else finish, tokens)

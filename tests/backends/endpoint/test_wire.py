@@ -9,7 +9,8 @@ import pytest
 from evalkit.backends.endpoint.client import Retryable, RetryPolicy, _retry_after
 from evalkit.backends.endpoint.wire import Dialect, Usage, completions_of, shows_thought, usage_of
 from evalkit.decoding import Decoding
-from evalkit.requests import Completion, Generate
+from evalkit.requests import Completion, Generate, Generation
+from evalkit.thinking import answer
 
 STOPS = ("a", "b", "c", "d", "e")
 
@@ -92,6 +93,16 @@ def test_reasons_to_stop(choice: dict[str, Any], expected: Completion) -> None:
     request = Generate("x", Decoding(stop=("e no", "es e")))
     reply = {"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 6}}
     assert completions_of(reply, "chat", request, 1) == [expected]
+
+
+def test_a_thought_that_the_prompt_opens_and_the_server_takes_out() -> None:
+    decoding = Decoding(stop=("\n",), thinking=("<think>", "</think>"))
+    request = Generate("x <think>\n", decoding, messages=({"role": "user", "content": "x"},), thinks=True)
+    reply = {"choices": [chat("stop", content="\n\nParis\nNext", reasoning_content="hm")], "usage": {}}
+    (one,) = completions_of(reply, "chat", request, 1)
+    scored = answer(request, Generation((one,), 1))
+    assert isinstance(scored, Generation)
+    assert (scored.completions[0].text, scored.completions[0].answered) == ("Paris", True)
 
 
 def test_several_choices_are_put_in_order_and_share_the_account() -> None:
