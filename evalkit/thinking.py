@@ -113,9 +113,9 @@ class Thoughts:
         Those in a thought do not count, nor does the white space that sets a thought off from what follows it: models
         write line breaks there, which end the answers of many tasks.
         """
-        for start, end in self._scan(text).answers:
-            if start > 0 or self.turn:
-                start = end - len(text[start:end].lstrip()) if self.tags else start
+        for begin, end in self._scan(text).answers:
+            follows = begin > 0 or self.turn
+            start = end - len(text[begin:end].lstrip()) if follows else begin
             if places := [place for stop in stops if (place := text.find(stop, start, end)) >= 0]:
                 return min(places)
         return None
