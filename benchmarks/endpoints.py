@@ -69,6 +69,7 @@ def generated_by_transformers(directory: str, task: Task) -> list[str]:
 
     from evalkit.backends.stop_texts import cut_at_stop
     from evalkit.models import ModelOptions, load_model
+    from evalkit.requests import Generate
 
     loaded = load_model(directory, ModelOptions(dtype="float32", device="cpu", offline=True))
     found = []
@@ -79,7 +80,8 @@ def generated_by_transformers(directory: str, task: Task) -> list[str]:
         with torch.inference_mode():
             output = loaded.model.generate(**inputs, max_new_tokens=task.decoding.max_new_tokens, do_sample=False)
         new = output[0, inputs["input_ids"].shape[1] :]
-        found.append(cut_at_stop(loaded.tokenizer.decode(new, skip_special_tokens=True), task.decoding.stop)[0])
+        text = loaded.tokenizer.decode(new, skip_special_tokens=True)
+        found.append(cut_at_stop(text, Generate(document.question, task.decoding))[0])
     return found
 
 

@@ -19,11 +19,13 @@ class ChatFormat:
         template: Turns can be rendered (or sent): there is a chat template.
         only: Nothing but turns is taken; plain prompts cannot be asked.
         thinking: Tags between which the model thinks; None where it has none, or where that is not known.
+        assumed: Those tags are only what nearly all models write: whether this one thinks is not known.
     """
 
     template: bool = False
     only: bool = False
     thinking: Tags | None = None
+    assumed: bool = False
 
 
 def system_as_user(turns: Turns) -> list[dict[str, str]]:

@@ -36,12 +36,14 @@ class Generate:
         decoding: How to continue it.
         shared: As `Score.shared`.
         messages: The chat turns that `prompt` was rendered from, for endpoints that take turns; empty for plain text.
+        thinks: The model is known to think before it answers, between the tags of `decoding.thinking`.
     """
 
     prompt: str
     decoding: Decoding = field(default_factory=Decoding)
     shared: int = 0
     messages: tuple[Mapping[str, str], ...] = ()
+    thinks: bool = False
 
 
 Request = Score | Roll | Generate

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 CORE = {"errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan", "chat", "thinking"}
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
-    "evalkit/engine": {"errors", "decoding"},
+    "evalkit/engine": {"errors", "decoding", "thinking"},
     "evalkit/stats": {"errors"},
     "evalkit/code_execution": {"errors"},
     "evalkit/data": CORE,
@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "",
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
-    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", ""},
+    "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from evalkit.decoding import Decoding
 from evalkit.errors import UsageError
 from evalkit.requests import Completion, Failure, Generate, Generation, Response, Score
-from evalkit.thinking import answer, find_tags, opens_thought, parse_tags, without_thoughts
+from evalkit.thinking import Thoughts, answer, find_tags, opens_thought, parse_tags
 
 TAGS = ("<think>", "</think>")
 
@@ -39,13 +41,13 @@ TAGS = ("<think>", "</think>")
     ],
 )
 def test_golden_texts(text: str, opened: bool, rest: str | None) -> None:
-    assert without_thoughts(text, TAGS, opened=opened) == rest
+    assert Thoughts(TAGS, opened).answer(text) == rest
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="ab \n<>/", max_size=40).filter(lambda text: "think>" not in text))
 def test_a_text_without_tags_is_untouched(text: str) -> None:
-    assert without_thoughts(text, TAGS) == text
+    assert Thoughts(TAGS).answer(text) == text
 
 
 ANSWER, THOUGHT = "0123456789 \n", "abcdef \n"
@@ -65,12 +67,12 @@ def test_no_thought_ever_survives(parts: list[str], opened: bool, data: st.DataO
     """Letters are thoughts, digits answers: wherever the text is cut, no letter is left, and whole texts keep all digits."""
     begun = data.draw(st.text(THOUGHT, min_size=1, max_size=5)) + TAGS[1] if opened else ""
     whole = begun + "".join(parts)
-    rest = without_thoughts(whole, TAGS, opened=opened)
+    rest = Thoughts(TAGS, opened).answer(whole)
     assert rest is not None
     outside = "".join(part for part in parts if not part.startswith(TAGS[0]))
     assert rest == outside or rest == outside.lstrip()
     cut = whole[: data.draw(st.integers(0, len(whole)))]
-    rest = without_thoughts(cut, TAGS, opened=opened)
+    rest = Thoughts(TAGS, opened).answer(cut)
     # half a tag at the cut is neither a thought nor an answer
     for length in range(1, len(TAGS[1])):
         rest = rest.removesuffix(TAGS[0][:length]).removesuffix(TAGS[1][:length]) if rest else rest
@@ -97,6 +99,28 @@ def test_a_prompt_that_opens_the_thought() -> None:
     assert isinstance(cleaned, Generation)
     assert [(one.text, one.answered) for one in cleaned.completions] == [("4", True), ("", False)]
     assert not opens_thought("<think>\n\n</think>\n\n", TAGS)
+
+
+def test_a_prompt_that_speaks_of_tags_opens_no_thought() -> None:
+    """Stops and scores read the text alike: what is an answer to one ends at the other's stop text."""
+    request = Generate("System: start with <think>.\nQ: 1+1?\nA:", Decoding(stop=("\n",), thinking=TAGS))
+    thoughts = Thoughts.after(request)
+    assert thoughts == Thoughts(TAGS)
+    assert (thoughts.answer("2\nQ:"), thoughts.first_stop("2\nQ:", request.decoding.stop)) == ("2\nQ:", 1)
+
+
+@settings(deadline=None)
+@given(st.lists(thoughts() | st.text(ANSWER, max_size=6), max_size=6), st.booleans())
+def test_a_stop_text_is_part_of_the_answer(parts: list[str], opened: bool) -> None:
+    whole = "a\n</think>" * opened + "".join(parts)
+    thoughts = Thoughts(TAGS, opened)
+    place = thoughts.first_stop(whole, ("\n",))
+    if place is not None:
+        before = thoughts.answer(whole[:place])
+        assert before is not None
+        assert "\n" not in before.strip()
+    else:
+        assert not re.search(r"[0-9]\n", whole)
 
 
 @pytest.mark.parametrize(

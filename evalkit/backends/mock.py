@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.chat import ChatFormat, Turns
 from evalkit.errors import ModelError
 from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
@@ -32,7 +33,8 @@ class MockModel:
     Args:
         answers: `(context, continuation) -> nats`. Without it, a value between -20 and 0 is derived from a hash of the
             request, so that every run gives the same.
-        texts: `prompt -> text`, or one text a sample. Without it, the text is a word derived from a hash of the prompt.
+        texts: `prompt -> text`, or one text a sample (with beams a hypothesis, the best first). Without it, the text is a
+            word derived from a hash of the prompt.
         name: Its name in results.
         max_length: Words it sees at once.
         batch: Answers handed over at a time.
@@ -125,8 +127,11 @@ class MockModel:
             )
         if given is None:
             given = hashlib.sha256(request.prompt.encode()).hexdigest()[:8]
-        texts = [given] * decoding.samples if isinstance(given, str) else list(given)
-        return Generation(tuple(_completion(text, request) for text in texts), len(request.prompt.split()))
+        texts = [given] * max(decoding.samples, decoding.beams) if isinstance(given, str) else list(given)
+        completions = [_completion(text, request) for text in texts]
+        if decoding.beams > 1:
+            completions = [replace(one, score=-float(place)) for place, one in enumerate(completions)]
+        return Generation(tuple(completions), len(request.prompt.split()))
 
     def _value(self, request: Score | Roll) -> float:
         if callable(self.answers):
@@ -150,8 +155,7 @@ def _text(request: Request) -> str:
 
 def _completion(text: str, request: Generate) -> Completion:
     """The text cut at the first stop text, and after as many words as it may have tokens."""
-    ends = [text.find(stop) for stop in request.decoding.stop if stop in text]
-    text = text[: min(ends)] if ends else text
+    text, _ = cut_at_stop(text, request)
     words = text.split(" ")
     limit = request.decoding.max_new_tokens
     if len(words) > limit:

@@ -49,7 +49,7 @@ class RequestEncoder:
 
     def prompt(self, text: str) -> TokenArray:
         """The ids of a text that is to be continued, with the special tokens that the tokenizer adds."""
-        return self._prompts([text])[0]
+        return self._encoder.encode_prompts([text])[0]
 
     def encode(self, requests: Sequence[Request], max_length: int) -> EncodedRequests:
         """Encodes requests, all of a kind together.
@@ -64,7 +64,8 @@ class RequestEncoder:
         )
         rolls = [request.text for request in requests if isinstance(request, Roll)]
         texts = iter(self._encoder.encode(rolls, special_tokens=False))
-        prompts = iter(self._prompts([request.prompt for request in requests if isinstance(request, Generate)]))
+        texts_to_continue = [request.prompt for request in requests if isinstance(request, Generate)]
+        prompts = iter(self._encoder.encode_prompts(texts_to_continue))
         encoded = EncodedRequests([], [], [], [])
         for request in requests:
             own: list[TokenSequence] = []
@@ -84,6 +85,3 @@ class RequestEncoder:
             encoded.sequences.append(own)
             encoded.prompts.append(prompt)
         return encoded
-
-    def _prompts(self, texts: Sequence[str]) -> list[TokenArray]:
-        return self._encoder.encode(texts, special_tokens=True)

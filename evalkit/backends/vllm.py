@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.continuation import Continuation
 from evalkit.backends.sequences import RequestEncoder
 from evalkit.backends.vllm_requests import (
     completion,
@@ -161,6 +162,7 @@ class VllmBackend:
         # a prompt to be scored holds one token more than the inputs, and vLLM always generates one
         self.max_length = own if options.max_length is not None else own - 2
         self._encoder = RequestEncoder(self._tokenizer, prefix_token(self._tokenizer), stride)
+        self._continuation = Continuation(self._tokenizer)
         self._asked = self._prompted = self._computed = self._generated = 0
 
     @cached_property
@@ -313,12 +315,12 @@ class VllmBackend:
                     hint="give a smaller --max-new-tokens, or use a model with a longer context",
                 )
             cuts.append(max(0, len(prompt) - room))
-            asked.append((prompt[cuts[-1] :].tolist(), generation_parameters(request)))
+            asked.append((prompt[cuts[-1] :].tolist(), generation_parameters(request, self._continuation)))
         answers: list[Answer] = []
         for index, cut, output in zip(indices, cuts, self._run(asked), strict=True):
             request = prepared.requests[index]
             assert isinstance(request, Generate)
-            completions = tuple(completion(one, request) for one in output.outputs)
+            completions = tuple(completion(one, request, self._continuation) for one in output.outputs)
             self._generated += sum(one.tokens for one in completions)
             answers.append((index, Generation(completions, len(output.prompt_token_ids or ()), cut)))
         return answers

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evalkit.backends.continuation import Continuation
+from evalkit.backends.seeds import request_seed
 from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.requests import Completion, Finish, Generate, Response
+from evalkit.thinking import may_think
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -55,27 +59,26 @@ def response(sequences: Sequence[TokenSequence], scores: Sequence[tuple[np.ndarr
     )
 
 
-def generation_parameters(request: Generate) -> SamplingParams:
-    """How vLLM continues the prompt."""
+def generation_parameters(request: Generate, continuation: Continuation) -> SamplingParams:
+    """How vLLM continues the prompt; it adds the end tokens of the model's generation configuration by itself."""
     from vllm import SamplingParams
 
     decoding = request.decoding
-    thinking = decoding.thinking is not None
     return SamplingParams(
         n=decoding.samples,
         temperature=decoding.temperature,
         top_p=decoding.top_p,
         top_k=decoding.top_k,
         max_tokens=decoding.max_new_tokens,
-        stop=None if thinking else list(decoding.stop),  # vLLM would also stop inside a thought
-        seed=None if decoding.is_greedy else decoding.seed,
-        skip_special_tokens=not thinking,
+        stop=None if may_think(request) else list(continuation.decoding(request).stop),
+        stop_token_ids=sorted(continuation.end_tokens(request)),
+        seed=None if decoding.is_greedy else request_seed(decoding.seed, request.prompt),
     )
 
 
-def completion(output: Any, request: Generate) -> Completion:
-    """One of vLLM's texts."""
-    decoding = request.decoding
-    text, stopped = cut_at_stop(output.text, decoding.stop, decoding.thinking, request.prompt)
+def completion(output: Any, request: Generate, continuation: Continuation) -> Completion:
+    """One of vLLM's texts, read as the built-in engine reads its tokens."""
+    asked = replace(request, decoding=continuation.decoding(request))
+    text, stopped = cut_at_stop(continuation.decoder(request.decoding.thinking)(output.token_ids), asked)
     finish: Finish = "length" if output.finish_reason == "length" and not stopped else "stop"
     return Completion(text, finish, len(output.token_ids), tuple(output.token_ids))

@@ -60,6 +60,11 @@ class TextEncoder:
             encoded.update(zip(indices, arrays, strict=True))
         return [encoded[index] for index in range(len(texts))]
 
+    def encode_prompts(self, texts: Sequence[str]) -> list[TokenArray]:
+        """Token ids of texts to be continued, int32 [tokens >= 1]: the prefix token stands for a text without tokens."""
+        prefix = np.array([self.prefix_token], dtype=np.int32)
+        return [tokens if len(tokens) else prefix for tokens in self.encode(texts, special_tokens=True)]
+
     def encode_apart(self, pairs: Sequence[tuple[str, str]], *, as_targets: bool = True) -> list[Tokens]:
         """Token ids of (context, continuation) pairs for an encoder-decoder, each side encoded by itself.
 

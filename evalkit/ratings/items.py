@@ -11,11 +11,12 @@ from evalkit.errors import NotComparableError, UsageError
 from evalkit.ratings.model import RatedRun, RatedTask, Side
 from evalkit.ratings.questions import last_questions
 from evalkit.results import Run, SampleRow, TaskResult, read_samples, samples_path
+from evalkit.thinking import Thoughts, opens_thought
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One generated text and why it ended (`stop`, `length`, `refused`)."""
+    """One generated text, without the model's thoughts, and why it ended (`stop`, `length`, `refused`)."""
 
     text: str
     finish: str
@@ -190,14 +191,24 @@ def _built(
         notes.append(f"{task}: of {samples + 1} answers a prompt the first is shown")
     clusters = {sample.id: sample.cluster for sample in result.samples}
     questions = last_questions([row.prompt for row in rows], result.shots)
+    files: dict[Side, _Texts] = {"base": first} if second is None else {"base": first, "tuned": second}
+    if seeds := max((len(one.run.tasks[task].settings.get("shots_seeds", ())) for one in files.values()), default=0):
+        notes.append(f"{task}: of {seeds} sets of examples the answer after the first is shown")
     items = []
     for row, question in zip(rows, questions, strict=True):
-        outputs: dict[Side, Output] = {"base": Output(row.continuation, row.finish)}
-        if second is not None:
-            other = second.texts[task][row.id]
-            outputs["tuned"] = Output(other.continuation, other.finish)
+        outputs = {side: _output(one.texts[task][row.id], one.run.tasks[task]) for side, one in files.items()}
         items.append(RatingItem(task, row.id, clusters[row.id], question, row.prompt, row.target, outputs))
     return items
+
+
+def _output(row: SampleRow, task: TaskResult) -> Output:
+    """What is shown of a text: what is scored of it. A text that ends within a thought has no answer."""
+    tags = task.settings.get("thinking")
+    if not tags:
+        return Output(row.continuation, row.finish)
+    opening, closing = tags
+    thoughts = Thoughts((opening, closing), opens_thought(row.prompt, (opening, closing)))
+    return Output(thoughts.answer(row.continuation) or "", row.finish)
 
 
 def _samples(task: TaskResult) -> int:

@@ -109,13 +109,15 @@ def ask(
 def _requests(run: TaskRun, item: Item, presentation: Presentation, dropped_shots: int = 0) -> tuple[Request, ...]:
     requests = run.requests(item, presentation.render, dropped_shots)
     tags = presentation.thinking
-    return requests if tags is None else tuple(_thinking(request, tags) for request in requests)
+    return requests if tags is None else tuple(_thinking(request, tags, presentation.thinks) for request in requests)
 
 
-def _thinking(request: Request, tags: Tags) -> Request:
-    if not isinstance(request, Generate) or request.decoding.thinking is not None:
+def _thinking(request: Request, tags: Tags, thinks: bool) -> Request:
+    if not isinstance(request, Generate):
         return request
-    return replace(request, decoding=replace(request.decoding, thinking=tags))
+    if request.decoding.thinking is not None:
+        return replace(request, thinks=True)  # the task names the tags
+    return replace(request, decoding=replace(request.decoding, thinking=tags), thinks=thinks)
 
 
 def _prepare(asked: Sequence[Asked], backend: Backend) -> Prepared:

@@ -59,6 +59,7 @@ class Presentation:
         system_in_user: The instruction stands in the first user turn.
         variables: What the template was given besides the turns.
         thinking: Tags around the model's thoughts, which are taken out of generated texts; None leaves texts alone.
+        thinks: The model is known to think: the user or its tokenizer names the tags.
     """
 
     render: Renderer
@@ -67,6 +68,7 @@ class Presentation:
     system_in_user: bool
     variables: Mapping[str, Any]
     thinking: Tags | None
+    thinks: bool = False
 
     def described(self, *, shots: int, generates: bool) -> dict[str, Any]:
         """As JSON values, for `TaskResult.settings`."""
@@ -102,6 +104,8 @@ def present(run: TaskRun, speaker: Speaker, settings: RunSettings) -> Presentati
         system_in_user=settings.system_as_user,
         variables=variables,
         thinking=_thinking(speaker.chat, settings),
+        thinks=_thinking(speaker.chat, settings) is not None
+        and not (settings.thinking == "auto" and speaker.chat.assumed),
     )
 
 

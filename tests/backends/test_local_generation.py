@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from evalkit import DataSource, Task
 from evalkit.backends.local import LocalBackend, LocalOptions, NonFiniteRequestError
 from evalkit.decoding import Decoding
 from evalkit.documents import OpenQuestion
+from evalkit.engine.generation.stopping import Stopping
 from evalkit.errors import OverLengthError
 from evalkit.models import LoadedModel, ModelOptions, load_model
 from evalkit.requests import Generate, Generation, Request, Score
@@ -106,8 +108,25 @@ def test_chat_prompts_end_with_the_turn(tmp_path: Path) -> None:
     plain = Generate("Energy", decoding)
     chat = Generate("Energy", decoding, messages=({"role": "user", "content": "Energy"},))
     stopping = Generate("Energy", decoding.changed({"stop": ("<|im_end|>",)}))
-    ends = backend.generation._ends
-    assert [end in ends.of(request, model.model) for request in (plain, chat, stopping)] == [False, True, True]
+    requests: list[Request] = [plain, chat, stopping]
+    prompts = backend._prompts(backend.prepare(requests))
+    assert [end in prompts[index].end_tokens for index in range(3)] == [False, True, True]
+
+
+def test_tags_that_are_special_tokens_stay_in_the_text(tmp_path: Path) -> None:
+    """Magistral's tags are: dropped with the other special tokens, a thought would be scored as an answer."""
+    model = loaded(tmp_path)
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|tool|>"]})
+    backend = LocalBackend(model)
+    text = "[THINK]2 and\n 2<|tool|>[/THINK]\n\n4"
+    tokens = model.tokenizer.encode(text + "\nNext", add_special_tokens=False)
+    thinking = Decoding(stop=("\n",), thinking=("[THINK]", "[/THINK]"))
+    requests: list[Request] = [Generate("2+2=", thinking), Generate("2+2=", replace(thinking, thinking=None))]
+    prompts = backend._prompts(backend.prepare(requests))
+    tagged, plain = (Stopping.of(prompts[index], backend.generation.decode) for index in range(2))
+    assert tagged.text(tokens) == text.replace("<|tool|>", "")
+    assert [tagged.finish(tokens[:count]) for count in range(1, len(tokens) + 1)].index("stop") < len(tokens)
+    assert plain.text(tokens) == "2 and"
 
 
 def test_several_samples_are_one_reply(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 import pytest
 
 from evalkit.backends.mock import MockModel
+from evalkit.decoding import Decoding
 from evalkit.errors import ModelError
-from evalkit.requests import Roll, Score
+from evalkit.requests import Generate, Generation, Roll, Score
 
 
 def only(model: MockModel, request: Score | Roll):  # noqa: ANN201
@@ -28,3 +29,24 @@ def test_without_a_table_answers_differ_by_request_and_repeat() -> None:
 def test_a_function_answers_texts_too() -> None:
     response = only(MockModel(lambda request: -6.0), Roll("three words here"))
     assert response.token_log_probabilities == (-2.0, -2.0, -2.0)
+
+
+def generated(model: MockModel, request: Generate) -> Generation:
+    (((_, reply),),) = list(model.compute(model.prepare([request])))
+    assert isinstance(reply, Generation)
+    return reply
+
+
+def test_texts_end_where_a_real_backend_ends_them() -> None:
+    model = MockModel(texts={"2+2=": "<think>two\ntwo</think>\n\n4\n3+3=6"})
+    thinking = Decoding(stop=("\n",), thinking=("<think>", "</think>"))
+    (one,) = generated(model, Generate("2+2=", thinking)).completions
+    assert (one.text, one.finish) == ("<think>two\ntwo</think>\n\n4", "stop")
+    (one,) = generated(model, Generate("2+2=", Decoding(stop=("\n",)))).completions
+    assert one.text == "<think>two"
+
+
+def test_beams_are_several_hypotheses_the_best_first() -> None:
+    reply = generated(MockModel(texts={"2+2=": ("4", "5")}), Generate("2+2=", Decoding(beams=2)))
+    assert [(one.text, one.score) for one in reply.completions] == [("4", 0.0), ("5", -1.0)]
+    assert len(generated(MockModel(), Generate("2+2=", Decoding(beams=3))).completions) == 3

@@ -37,3 +37,9 @@ def test_each_kind_has_its_sequences_prompt_and_length() -> None:
     assert encoded.sequences[empty] == encoded.sequences[long] == []
     assert encoded.tokens[empty] == encoded.tokens[long] == 0
     assert encoded.lengths[long] > 8
+
+
+def test_an_empty_prompt_is_the_prefix_token_as_in_the_built_in_engine() -> None:
+    (prompt,) = RequestEncoder(tiny_tokenizer(), 0).encode([Generate("")], 8).prompts
+    assert prompt is not None
+    assert prompt.tolist() == [0]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from evalkit.backends.stop_texts import cut_at_stop
+from evalkit.decoding import Decoding
+from evalkit.requests import Generate
 
 TAGS = ("<think>", "</think>")
 
@@ -29,4 +31,24 @@ TAGS = ("<think>", "</think>")
 def test_the_first_stop_text_outside_thoughts_counts(
     text: str, thinking: tuple[str, str] | None, prompt: str, expected: tuple[str, bool]
 ) -> None:
-    assert cut_at_stop(text, ("STOP", "END"), thinking, prompt) == expected
+    assert cut_at_stop(text, Generate(prompt, Decoding(stop=("STOP", "END"), thinking=thinking))) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "turn", "expected"),
+    [
+        ("<think>a\n</think>\n\nParis\nNext", False, "<think>a\n</think>\n\nParis"),
+        ("a\n</think>\nParis\n", False, "a\n</think>\nParis"),
+        ("<think>a</think>\n\n", False, "<think>a</think>\n\n"),
+        # a server that takes thoughts out may leave what follows them
+        ("\n\nParis\nNext", True, "\n\nParis"),
+        ("\n\nParis\nNext", False, ""),
+        ("<think>a<think>b</think>c\n</think>Paris\n", True, "<think>a<think>b</think>c\n</think>Paris"),
+    ],
+)
+def test_white_space_around_thoughts_is_no_stop(text: str, turn: bool, expected: str) -> None:
+    messages = ({"role": "user", "content": "Capital?"},) if turn else ()
+    request = Generate("Capital?", Decoding(stop=("\n", "\n\n"), thinking=TAGS), messages=messages)
+    assert cut_at_stop(text, request)[0] == expected
+    plain = Generate("Capital?", Decoding(stop=("\n",)), messages=messages)
+    assert cut_at_stop("\n\nParis", plain) == ("", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 import evalkit
+from evalkit.backends.continuation import Continuation
 from evalkit.backends.local import LocalBackend
 from evalkit.backends.vllm import VllmBackend, _engine_options, open_vllm
+from evalkit.backends.vllm_requests import completion, generation_parameters
 from evalkit.decoding import Decoding
 from evalkit.errors import ModelError, OverLengthError, UsageError
 from evalkit.models import ModelOptions, load_model, resolve
@@ -59,9 +62,9 @@ class ToyVllm:
         for place, token in enumerate(tokens[1:]):
             rank = int((table[place] > table[place, token]).sum()) + 1
             rows.append({token: SimpleNamespace(logprob=float(table[place, token]), rank=rank)})
-        said = self.loaded.tokenizer.decode([best])
+        written = [best, *self.loaded.tokenizer.encode("END more", add_special_tokens=False)]
         outputs = [
-            SimpleNamespace(text=said + "END more", token_ids=[best, 5], logprobs=[next_token], finish_reason="length")
+            SimpleNamespace(text=None, token_ids=written, logprobs=[next_token], finish_reason="length")
             for _ in range(getattr(parameters, "n", 1))
         ]
         return SimpleNamespace(prompt_token_ids=tokens, num_cached_tokens=1, prompt_logprobs=rows, outputs=outputs)
@@ -116,10 +119,42 @@ def test_texts_are_cut_at_stop_texts_and_prompts_on_the_left(directory: str) -> 
     assert [one.finish for one in long.completions] == ["stop", "stop"]
     assert not any("END" in one.text for one in long.completions)
     assert [one.finish for one in short.completions] == ["length"]
-    assert backend.counters()["completion_tokens"] == 6
+    assert backend.counters()["completion_tokens"] == sum(one.tokens for one in (*long.completions, *short.completions))
     too_many: list[Request] = [Generate("water", Decoding(max_new_tokens=24))]
     with pytest.raises(OverLengthError, match="leave no room"):
         list(backend.compute(backend.prepare(too_many)))
+
+
+def test_texts_end_as_those_of_the_built_in_engine(directory: str) -> None:
+    backend = opened(directory)
+    special = {"additional_special_tokens": ["<|im_end|>", "<|turn|>", "[THINK]", "[/THINK]"]}
+    backend._tokenizer.add_special_tokens(special)
+    continuation = Continuation(backend._tokenizer)
+    ids = backend._tokenizer.convert_tokens_to_ids
+    turns = ({"role": "user", "content": "Energy"},)
+    decoding = Decoding(stop=("\n", "<|turn|>"), temperature=1.0, seed=3)
+    plain, chat = Generate("Energy", decoding), Generate("Energy", decoding, messages=turns)
+    first, second = (generation_parameters(request, continuation) for request in (plain, chat))
+    assert first.stop_token_ids == sorted([1, ids("<|turn|>")])
+    assert second.stop_token_ids == sorted([1, ids("<|turn|>"), ids("<|im_end|>")])
+    assert first.stop == ["\n", "<|turn|>", backend._tokenizer.eos_token]
+    # documents do not share their draws, nor do neighbouring seeds
+    other = generation_parameters(Generate("Energies", decoding), continuation)
+    assert len({first.seed, other.seed, generation_parameters(Generate("Energy", Decoding()), continuation).seed}) == 3
+    assert first.seed == generation_parameters(plain, continuation).seed
+    # a model that thinks is not told where to stop, unless plain text leaves it no thought
+    tagged = replace(decoding, thinking=("[THINK]", "[/THINK]"))
+    for request, told in (
+        (Generate("Energy", tagged, messages=turns, thinks=True), False),
+        (Generate("Energy", tagged, thinks=True), True),
+        (Generate("Energy [THINK]", tagged), False),
+    ):
+        assert (generation_parameters(request, continuation).stop is not None) is told
+    # tags that are special tokens stay, others go, and the end token spelt out ends the text
+    thinking = Generate("2+2=", Decoding(stop=("\n",), thinking=("[THINK]", "[/THINK]")))
+    written = backend._tokenizer.encode("[THINK]a\nb[/THINK]\n4<|turn|>\n", add_special_tokens=False)
+    output = SimpleNamespace(token_ids=written, finish_reason="stop")
+    assert completion(output, thinking, continuation).text == "[THINK]a\nb[/THINK]\n4"
 
 
 def test_the_model_is_loaded_as_evalkit_loads_models(directory: str) -> None:

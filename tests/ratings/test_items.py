@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,31 @@ def test_several_samples_show_the_first(tmp_path: Path) -> None:
     found = load_items(*paths)
     assert len(found.items) == 5
     assert found.notes == ("questions: of 3 answers a prompt the first is shown",)
+
+
+def test_raters_see_answers_without_thoughts(tmp_path: Path) -> None:
+    base = {"Name a fruit.": "<think>apple? pear?</think>\n\nPear", "Why is the sky blue?": "<think>hm"}
+    tuned = {"Name a fruit.": "Pear", "Why is the sky blue?": "I am not sure"}
+    paths = [
+        write_run(tmp_path / f"{name}.json", name, answers, thinking="<think>,</think>")
+        for name, answers in (("a", base), ("bb", tuned))
+    ]
+    sky, fruit, *_ = load_items(*paths).items
+    assert {side: output.text for side, output in fruit.outputs.items()} == {"base": "Pear", "tuned": "Pear"}
+    assert fruit.identical
+    assert {side: output.text for side, output in sky.outputs.items()} == {"base": "", "tuned": "I am not sure"}
+    assert not sky.identical
+    kept = load_items(write_run(tmp_path / "kept.json", "a", base, thinking="off"))
+    assert kept.items[1].outputs["base"].text == base["Name a fruit."]
+
+
+def test_several_sets_of_examples_show_the_first(tmp_path: Path) -> None:
+    task = question_task()
+    task = replace(task, data=replace(task.data, shots_split="test"), shots=1, shots_exclude_self=True)
+    base = write_run(tmp_path / "base.json", "a", tasks=[task], shots_seeds=3)
+    found = load_items(base)
+    assert len(found.items) == 5
+    assert found.notes == ("questions: of 3 sets of examples the answer after the first is shown",)
 
 
 def test_files_without_texts(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from evalkit.backends.endpoint.account import Account
 from evalkit.backends.endpoint.address import Address
 from evalkit.backends.endpoint.client import CONTINUE, Client, RetryPolicy, Unanswered
 from evalkit.backends.endpoint.jobs import NEEDS_TOKENIZER, Worker
-from evalkit.backends.endpoint.pool import answer_all
+from evalkit.backends.endpoint.pool import Job, answer_all
 from evalkit.backends.endpoint.probing import (
     Scoring,
     context_length,
@@ -27,8 +27,8 @@ from evalkit.backends.endpoint.tokens import EndpointTokenizer
 from evalkit.backends.endpoint.wire import Api, Dialect, usage_of
 from evalkit.chat import ChatFormat
 from evalkit.engine.sequences import Sequence as TokenSequence
-from evalkit.errors import ModelError, UsageError
-from evalkit.requests import Generate, Request, Roll, Score
+from evalkit.errors import ModelError, OverLengthError, UsageError
+from evalkit.requests import Generate, Generation, Request, Roll, Score
 from evalkit.results import ModelInfo
 from evalkit.thinking import KNOWN_TAGS
 
@@ -156,7 +156,7 @@ class EndpointBackend:
     def chat(self) -> ChatFormat:
         """Whether it takes chat turns, or nothing else; tags of thoughts are those that nearly all models write."""
         if self._tokens is None:
-            return ChatFormat(self.address.style != "completions", self.chat_only, KNOWN_TAGS[0])
+            return ChatFormat(self.address.style != "completions", self.chat_only, KNOWN_TAGS[0], assumed=True)
         known = self._tokens.chat
         return ChatFormat(self.address.style != "completions" or known.template, self.chat_only, known.thinking)
 
@@ -213,17 +213,34 @@ class EndpointBackend:
         )
 
     def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
-        """Answers requests in order, several at once; those that get no answer are a `Failure`."""
+        """Answers requests in order, several at once; those that get no answer are a `Failure`.
+
+        Plain prompts that leave no room for their answers are cut on the left.
+
+        Raises:
+            OverLengthError: A conversation leaves no room for its answer, or an answer has none without any prompt.
+        """
         if not isinstance(prepared, EndpointPrepared):
             raise TypeError("these requests were prepared by another backend")
         finished = frozenset(done)
-        jobs = [
-            (index, request, self._api(request) if isinstance(request, Generate) else None, prepared.sequences[index])
-            for index, request in enumerate(prepared.requests)
-            if index not in finished
-        ]
+        jobs: list[Job] = []
+        cuts: dict[int, int] = {}
+        for index, request in enumerate(prepared.requests):
+            if index in finished:
+                continue
+            api = None
+            if isinstance(request, Generate):
+                api = self._api(request)
+                request, cuts[index] = self._cut(request, api, prepared.lengths[index])  # noqa: PLW2901
+            jobs.append((index, request, api, prepared.sequences[index]))
 
-        async def produce(put: Callable[[Answer], None]) -> None:
+        async def produce(give: Callable[[Answer], None]) -> None:
+            def put(answer: Answer) -> None:
+                index, reply = answer
+                if isinstance(reply, Generation):
+                    reply = replace(reply, truncated=cuts[index])
+                give((index, reply))
+
             async with self._client(self.options.policy) as client:
                 await answer_all(Worker(client, self._dialects, self._scoring, self._variables), jobs, put)
 
@@ -243,6 +260,26 @@ class EndpointBackend:
     def account(self) -> dict[str, Any]:
         """The price of what this process asked for, where prices were given."""
         return self._account.cost()
+
+    def _cut(self, request: Generate, api: Api, length: int) -> tuple[Generate, int]:
+        """The request with what fits of its prompt, and how many tokens that lost."""
+        limit = self.max_length
+        if self._tokens is None or limit is None or length <= limit:
+            return request, 0
+        kept = limit - request.decoding.max_new_tokens
+        if kept < 1:
+            raise OverLengthError(
+                f"an answer of up to {request.decoding.max_new_tokens} tokens leaves no room for a prompt in the model's "
+                f"context of {limit} tokens",
+                hint="give a smaller --max-new-tokens, or use a model with a longer context",
+            )
+        if api == "chat":
+            raise OverLengthError(
+                f"a conversation needs {length} tokens with its answer, but the model takes {limit}, and turns are not cut",
+                hint="use --over-length drop-shots or skip, or a smaller --max-new-tokens",
+            )
+        prompt, lost = self._tokens.cut(request.prompt, kept)
+        return replace(request, prompt=prompt), lost
 
     @property
     def _sends_token_ids(self) -> bool:

@@ -21,6 +21,7 @@ from evalkit.backends.endpoint.scoring import (
     tokens_at_end,
 )
 from evalkit.backends.endpoint.wire import PATHS, Api, Dialect, completions_of, usage_of
+from evalkit.backends.seeds import request_seed
 from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.requests import Completion, Failure, Generate, Generation, Reply, Request, Response, Score
 
@@ -72,9 +73,9 @@ class Worker:
     async def _generate(self, request: Generate, dialect: Dialect) -> Generation:
         samples, seed = request.decoding.samples, request.decoding.seed
         if dialect.many or samples == 1:
-            calls = [(seed, samples)]
+            calls = [(request_seed(seed, request.prompt), samples)]
         else:
-            calls = [(seed + place, 1) for place in range(samples)]
+            calls = [(request_seed(seed, request.prompt, place), 1) for place in range(samples)]
         parts = await _all(*(self._complete(request, dialect, seed, count) for seed, count in calls))
         completions = tuple(completion for texts, _ in parts for completion in texts)
         return Generation(completions, context_tokens=parts[0][1])

@@ -6,11 +6,12 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from evalkit.backends.endpoint.client import Client, Retryable, Unanswered
 from evalkit.backends.endpoint.scoring import How, Prompt, read_scores, scoring_body
-from evalkit.backends.endpoint.wire import OPTIONAL, PATHS, Api, Dialect, choices_of
+from evalkit.backends.endpoint.wire import OPTIONAL, PATHS, Api, Dialect, choices_of, shows_thought
 from evalkit.errors import ModelError
 from evalkit.requests import Generate
 
@@ -58,7 +59,7 @@ async def find_dialect(client: Client, api: Api, request: Generate) -> Dialect:
         asked = count if dialect.many else 1
         body = dialect.body(client.address.model, trial, decoding.seed, asked)
         try:
-            given = await client.ask(PATHS[api], body, _choices_given)
+            given, thinks = await client.ask(PATHS[api], body, partial(_choices_shown, api=api))
         except Unanswered as error:
             known = _without_refused(dialect, error, body)
             if known is None:
@@ -68,7 +69,7 @@ async def find_dialect(client: Client, api: Api, request: Generate) -> Dialect:
         if dialect.refused:
             names = ", ".join(sorted(dialect.refused))
             logger.warning("%s does not take %s: its own defaults apply", client.address.name, names)
-        return replace(dialect, many=given == asked > 1)
+        return replace(dialect, many=given == asked > 1, thinks=thinks)
     raise ModelError(f"{client.address.name} refuses every form of a first small request")
 
 
@@ -85,6 +86,10 @@ def _choices_given(reply: Mapping[str, Any]) -> int:
     if not isinstance(choices, list) or not choices:
         raise Retryable("the reply has no choices")
     return len(choices)
+
+
+def _choices_shown(reply: Mapping[str, Any], api: Api) -> tuple[int, bool]:
+    return _choices_given(reply), shows_thought(reply, api)
 
 
 def _without_refused(dialect: Dialect, error: Unanswered, body: Mapping[str, Any]) -> Dialect | None:

@@ -56,6 +56,18 @@ class EndpointTokenizer:
 
         return render_chat(self.tokenizer, [dict(message) for message in messages], **variables)
 
+    def cut(self, prompt: str, kept: int) -> tuple[str, int]:
+        """The end of a prompt that has at most so many tokens, those included that the server adds, and how many it lost."""
+        ids = self._encoder.prompt(prompt)
+        text, left = prompt, len(ids)
+        for size in range(min(kept, len(ids) - 1), 0, -1):
+            if left <= kept:
+                break
+            # the cut may part the bytes of one character
+            text = str(self.tokenizer.decode(ids[-size:].tolist())).lstrip("\ufffd")
+            left = len(self._encoder.prompt(text))
+        return text, len(ids) - left
+
     def encode(
         self, requests: Sequence[Request], max_length: int | None
     ) -> tuple[list[int], list[int], list[Sequence[TokenSequence] | None]]:

@@ -10,6 +10,7 @@ from evalkit.backends.endpoint.client import Retryable
 from evalkit.backends.stop_texts import cut_at_stop
 from evalkit.decoding import Decoding
 from evalkit.requests import Completion, Finish, Generate
+from evalkit.thinking import KNOWN_TAGS, may_think, opens_thought
 
 Api = Literal["chat", "completions"]
 
@@ -40,12 +41,14 @@ class Dialect:
         limit: Name of the parameter for the most new tokens.
         many: Whether one request may ask for several completions (`n`).
         refused: Optional parameters that the server does not take.
+        thinks: A first answer showed that the model thinks, so that the server would end answers inside a thought.
     """
 
     api: Api
     limit: str = "max_tokens"
     many: bool = True
     refused: frozenset[str] = frozenset()
+    thinks: bool = False
 
     def body(self, model: str, request: Generate, seed: int, count: int) -> dict[str, Any]:
         """The JSON that asks for `count` completions."""
@@ -56,7 +59,7 @@ class Dialect:
         else:
             body["prompt"] = request.prompt
         optional = {"temperature": decoding.temperature, **_drawing(decoding, seed)}
-        if decoding.stop and decoding.thinking is None:  # the server would also stop inside a thought
+        if decoding.stop and not may_think(request) and not (self.thinks and decoding.thinking):
             optional["stop"] = list(decoding.stop[:MOST_STOPS])
         body |= {name: value for name, value in optional.items() if name not in self.refused}
         return body | ({"n": count} if count > 1 else {})
@@ -124,6 +127,26 @@ def choices_of(reply: Mapping[str, Any], expected: int) -> Sequence[Mapping[str,
     return choices
 
 
+def shows_thought(reply: Mapping[str, Any], api: Api) -> bool:
+    """Whether a reply comes from a model that thinks; one without any text may still be at it."""
+    if api == "completions":
+        return False
+    for choice in reply.get("choices") or ():
+        message = choice.get("message") if isinstance(choice, Mapping) else None
+        if not isinstance(message, Mapping):
+            continue
+        content = message.get("content")
+        if _reasoning(message) or not content:
+            return True
+        if any(tag in str(content) for tags in KNOWN_TAGS for tag in tags):
+            return True
+    return False
+
+
+def _reasoning(message: Mapping[str, Any]) -> bool:
+    return bool(message.get("reasoning_content") or message.get("reasoning"))
+
+
 def completions_of(reply: Mapping[str, Any], api: Api, request: Generate, expected: int) -> list[Completion]:
     """The reply's texts, cut at all stop texts.
 
@@ -153,6 +176,8 @@ def _completion(choice: Mapping[str, Any], api: Api, request: Generate, tokens: 
         text = ""
     if not isinstance(text, str):
         raise Retryable("a choice of the reply has no text")
-    decoding = request.decoding
-    text, stopped = cut_at_stop(text, decoding.stop, decoding.thinking, request.prompt)
+    tags = request.decoding.thinking
+    if tags and text and _reasoning(message) and opens_thought(request.prompt, tags) and tags[1] not in text:
+        text = tags[1] + text  # the prompt opened the thought that the server took out, tag and all
+    text, stopped = cut_at_stop(text, request)
     return Completion(text, "stop" if stopped and finish != "refused" else finish, tokens)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from evalkit.decoding import Decoding
 from evalkit.engine.sequences import TokenArray
+from evalkit.thinking import Thoughts
 
 Decode = Callable[[Sequence[int]], str]
 """Token ids -> their text, without special tokens."""
@@ -23,13 +24,15 @@ class Prompt:
         tokens: int32 [length], length >= 1.
         decoding: How.
         end_tokens: Tokens that end the answer.
-        thinks: Whether the prompt ends inside a thought (`Decoding.thinking`).
+        thoughts: Which parts of its texts are thoughts, where no stop text counts.
+        decode: Reads its texts, where not as those of the other prompts: tags of thoughts may be special tokens.
     """
 
     tokens: TokenArray
     decoding: Decoding
     end_tokens: frozenset[int] = frozenset()
-    thinks: bool = False
+    thoughts: Thoughts = field(default_factory=Thoughts)
+    decode: Decode | None = None
 
 
 @dataclass(frozen=True, slots=True)

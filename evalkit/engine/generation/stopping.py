@@ -25,9 +25,9 @@ class Stopping:
 
     @classmethod
     def of(cls, prompt: Prompt, decode: Decode) -> Stopping:
-        """For one prompt."""
+        """For one prompt, whose own way to read tokens goes before the given one."""
         longest = max((len(stop.encode()) for stop in prompt.decoding.stop), default=0)
-        return cls(prompt, decode, longest + 1)
+        return cls(prompt, prompt.decode or decode, longest + 1)
 
     def finish(self, tokens: Sequence[int]) -> Finish | None:
         """Why the text ends with the last of these tokens; None when it goes on."""
@@ -49,31 +49,4 @@ class Stopping:
         return any(stop in tail for stop in stops) and self._first_stop(self.decode(tokens)) is not None
 
     def _first_stop(self, text: str) -> int | None:
-        """Where the first stop text begins that is not part of a thought."""
-        decoding = self.prompt.decoding
-        if decoding.thinking is None:
-            return _first(text, decoding.stop, 0, len(text))
-        opening, closing = decoding.thinking
-        place, inside = 0, self.prompt.thinks
-        while True:
-            if inside:
-                end = text.find(closing, place)
-                if end < 0:
-                    return None
-                place, inside = end + len(closing), False
-            start = text.find(opening, place)
-            if (found := _first(text, decoding.stop, place, len(text) if start < 0 else start)) is not None:
-                return found
-            if start < 0:
-                return None
-            place, inside = start + len(opening), True
-
-
-def thinks(text: str, thinking: tuple[str, str] | None) -> bool:
-    """Whether a text ends inside a thought, as prompts of some chat templates do."""
-    return thinking is not None and text.rfind(thinking[0]) > text.rfind(thinking[1])
-
-
-def _first(text: str, stops: Sequence[str], start: int, stop: int) -> int | None:
-    """The first place between two others where a stop text stands."""
-    return min((place for one in stops if (place := text.find(one, start, stop)) >= 0), default=None)
+        return self.prompt.thoughts.first_stop(text, self.prompt.decoding.stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import evalkit
 from evalkit.backends.endpoint.address import parse
 from evalkit.backends.endpoint.backend import EndpointBackend, EndpointOptions
 from evalkit.backends.endpoint.client import RetryPolicy
+from evalkit.backends.seeds import request_seed
 from evalkit.decoding import Decoding
-from evalkit.errors import EvalkitError, ModelError
+from evalkit.errors import EvalkitError, ModelError, OverLengthError
 from evalkit.requests import Failure, Generate, Generation, Reply, Request, Response, Roll, Score
 from tests.backends.endpoint.server import Fault, Server, answer_to, log_probability, serve, tokens_of
 from tests.backends.endpoint.test_faults import quiz
@@ -57,6 +59,25 @@ def test_a_server_that_only_speaks_chat_gets_a_text_as_a_turn() -> None:
         assert backend(server, "openai-chat:").chat_only
 
 
+@pytest.mark.parametrize(
+    ("thinking", "thinks", "told"), [("auto", False, True), ("auto", True, False), ("<think>,</think>", False, False)]
+)
+def test_a_server_without_tokenizer_is_told_where_to_stop(thinking: str, thinks: bool, told: bool) -> None:
+    def behave(path: str, body: Any, before: int) -> Fault | None:
+        if not thinks or path != "/chat/completions":
+            return None
+        message = {"role": "assistant", "content": "<think>hm\n</think>\n\nParis", "reasoning_content": None}
+        reply = {"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}
+        return Fault(200, json.dumps(reply).encode())
+
+    with serve(behave=behave, apis=("/chat/completions",)) as server:
+        run = evalkit.run(model=backend(server), tasks=[quiz()], limit="first:2", thinking=thinking)
+        asked = [body for _, body in server.asked if "question" in str(body)]
+    assert len(asked) == 2
+    assert all(("stop" in body) is told for body in asked)
+    assert run.tasks["quiz"].settings["thinking"] == ["<think>", "</think>"]
+
+
 def test_several_samples_in_one_request_or_in_several() -> None:
     drawn = Generate("question a", Decoding(temperature=1.0, samples=3, seed=5))
     with serve() as server:
@@ -65,8 +86,14 @@ def test_several_samples_in_one_request_or_in_several() -> None:
     with serve(many=False) as server:
         assert generated(ask(backend(server), [drawn])[0]) == [answer_to("question a")] * 3
         asked = [body for _, body in server.asked if body.get("prompt") == "question a"]
-        assert sorted(body["seed"] for body in asked) == [5, 6, 7]
         assert not any("n" in body for body in asked)
+        seeds = {body["seed"] for body in asked}
+        assert seeds == {request_seed(5, "question a", place) for place in range(3)}
+        # neither the next seed nor another document shares a draw
+        others = [replace(drawn, prompt="question b"), replace(drawn, decoding=replace(drawn.decoding, seed=6))]
+        ask(backend(server), list(others))
+        drawn_with = [body["seed"] for _, body in server.asked if "question" in str(body.get("prompt"))]
+        assert len(drawn_with) == len(set(drawn_with)) == 9
 
 
 @pytest.mark.parametrize("refused", ["seed", "top_k", "max_tokens"])
@@ -136,6 +163,29 @@ def test_a_tokenizer_sends_ids() -> None:
     assert ids in [body["prompt"] for _, body in server.asked]
     assert roll.tokens == len(tokenizer.encode("energy " * 60, add_special_tokens=False))
     assert all(len(body["prompt"]) <= 63 for _, body in server.asked if isinstance(body.get("prompt"), list))
+
+
+def test_long_plain_prompts_are_cut_on_the_left_and_conversations_are_an_error() -> None:
+    tokenizer = tiny_tokenizer()
+    text = "water é 🦊 " * 40 + "question a"
+    decoding = Decoding(max_new_tokens=20)
+    with serve() as server:
+        address, options = parse(f"openai:toy@{server.url}", {}), EndpointOptions(policy=POLICY)
+        endpoint = EndpointBackend(address, options, tokenizer)
+        long, short = ask(endpoint, [Generate(text, decoding), Generate("question b", decoding)])
+        sent, whole = sorted(server.prompts(), key=len, reverse=True)
+        assert endpoint.max_length == 62
+        with pytest.raises(OverLengthError, match="turns are not cut"):
+            ask(endpoint, [Generate(text, decoding, messages=({"role": "user", "content": text},))])
+        with pytest.raises(OverLengthError, match="no room for a prompt"):
+            ask(endpoint, [Generate("question c", Decoding(max_new_tokens=62))])
+        assert len(server.prompts()) == 2
+    assert isinstance(long, Generation)
+    assert isinstance(short, Generation)
+    assert text.endswith(sent)
+    assert 38 <= len(tokenizer.encode(sent)) <= 42
+    assert long.truncated == len(tokenizer.encode(text)) - len(tokenizer.encode(sent))
+    assert (whole, short.truncated) == ("question b", 0)
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,7 @@ def quiz() -> Task:
         metrics=("exact_match",),
         decoding=Decoding(max_new_tokens=32, stop=("\n",)),
         target_delimiter="",
+        chat=False,
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from evalkit.backends.endpoint.client import Retryable, RetryPolicy, _retry_after
-from evalkit.backends.endpoint.wire import Dialect, Usage, completions_of, usage_of
+from evalkit.backends.endpoint.wire import Dialect, Usage, completions_of, shows_thought, usage_of
 from evalkit.decoding import Decoding
-from evalkit.requests import Completion, Generate
+from evalkit.requests import Completion, Generate, Generation
+from evalkit.thinking import answer
 
 STOPS = ("a", "b", "c", "d", "e")
 
@@ -42,7 +43,34 @@ def test_a_drawn_request_has_all_that_decides_the_draw() -> None:
 
 def test_stop_texts_are_kept_from_a_server_that_would_stop_inside_a_thought() -> None:
     decoding = Decoding(stop=("\n",), thinking=("<think>", "</think>"))
-    assert "stop" not in Dialect("chat").body("m", Generate("x", decoding), 0, 1)
+    turns = ({"role": "user", "content": "x"},)
+
+    def sent(request: Generate, dialect: Dialect = Dialect("chat")) -> bool:  # noqa: B008
+        return "stop" in dialect.body("m", request, 0, 1)
+
+    assert not sent(Generate("x", decoding, messages=turns, thinks=True))
+    assert not sent(Generate("x <think>\n", decoding))
+    assert not sent(Generate("x", decoding, messages=turns), Dialect("chat", thinks=True))
+    # plain text, and turns to a model of which nothing is known
+    assert sent(Generate("x", decoding, thinks=True), Dialect("completions"))
+    assert sent(Generate("x", decoding, messages=turns))
+    assert sent(Generate("x", Decoding(stop=("\n",)), messages=turns), Dialect("chat", thinks=True))
+
+
+@pytest.mark.parametrize(
+    ("message", "thinks"),
+    [
+        ({"content": "Paris."}, False),
+        ({"content": "Paris.", "reasoning_content": None}, False),
+        ({"content": "<think>"}, True),
+        ({"content": "Paris.", "reasoning_content": "hm"}, True),
+        ({"content": None, "reasoning": "hm"}, True),
+        ({"content": ""}, True),
+    ],
+)
+def test_a_first_answer_shows_whether_the_model_thinks(message: dict[str, Any], thinks: bool) -> None:
+    assert shows_thought({"choices": [{"message": message}]}, "chat") is thinks
+    assert not shows_thought({"choices": [{"text": "<think>"}]}, "completions")
 
 
 def chat(finish: str, **message: Any) -> dict[str, Any]:
@@ -65,6 +93,16 @@ def test_reasons_to_stop(choice: dict[str, Any], expected: Completion) -> None:
     request = Generate("x", Decoding(stop=("e no", "es e")))
     reply = {"choices": [choice], "usage": {"prompt_tokens": 2, "completion_tokens": 6}}
     assert completions_of(reply, "chat", request, 1) == [expected]
+
+
+def test_a_thought_that_the_prompt_opens_and_the_server_takes_out() -> None:
+    decoding = Decoding(stop=("\n",), thinking=("<think>", "</think>"))
+    request = Generate("x <think>\n", decoding, messages=({"role": "user", "content": "x"},), thinks=True)
+    reply = {"choices": [chat("stop", content="\n\nParis\nNext", reasoning_content="hm")], "usage": {}}
+    (one,) = completions_of(reply, "chat", request, 1)
+    scored = answer(request, Generation((one,), 1))
+    assert isinstance(scored, Generation)
+    assert (scored.completions[0].text, scored.completions[0].answered) == ("Paris", True)
 
 
 def test_several_choices_are_put_in_order_and_share_the_account() -> None:

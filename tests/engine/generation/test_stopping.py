@@ -7,7 +7,8 @@ import pytest
 
 from evalkit.decoding import Decoding
 from evalkit.engine.generation.prompt import Prompt
-from evalkit.engine.generation.stopping import Stopping, thinks
+from evalkit.engine.generation.stopping import Stopping
+from evalkit.thinking import Thoughts
 from tests.engine.generation.support import TOKENIZER, decode
 
 PROMPT = np.array([5], dtype=np.int32)
@@ -15,7 +16,8 @@ PROMPT = np.array([5], dtype=np.int32)
 
 def ends_at(text: str, decoding: Decoding, *, inside: bool = False) -> tuple[str, int]:
     """Generates a text's tokens one by one: what is returned, and after how many tokens it ended."""
-    stopping = Stopping.of(Prompt(PROMPT, decoding, frozenset([1]), inside), decode)
+    thoughts = Thoughts(decoding.thinking, inside)
+    stopping = Stopping.of(Prompt(PROMPT, decoding, frozenset([1]), thoughts), decode)
     tokens = TOKENIZER.encode(text)
     for count in range(1, len(tokens) + 1):
         if stopping.finish(tokens[:count]):
@@ -53,13 +55,17 @@ def test_stop_texts_inside_a_thought_do_not_count() -> None:
     assert ends_at("one\n\n<think>two</think>", decoding)[0] == "one"
     # a template may have opened the thought
     assert ends_at("first\n\n</think>done\n\n", decoding, inside=True)[0] == "first\n\n</think>done"
-    endless = Stopping.of(Prompt(PROMPT, decoding, frozenset([1])), decode)
+    endless = Stopping.of(Prompt(PROMPT, decoding, frozenset([1]), Thoughts(decoding.thinking)), decode)
     assert endless.finish(TOKENIZER.encode("<think>first\n\nand so on\n\n")) is None
 
 
-def test_a_prompt_may_end_inside_a_thought() -> None:
-    tags = ("<think>", "</think>")
-    assert thinks("<|assistant|>\n<think>\n", tags)
-    assert not thinks("<think>done</think>", tags)
-    assert not thinks("plain", tags)
-    assert not thinks("<think>", None)
+def test_the_line_breaks_between_thought_and_answer_end_nothing() -> None:
+    decoding = Decoding(stop=("\n",), max_new_tokens=500, thinking=("<think>", "</think>"))
+    assert ends_at("<think>\nhm\n</think>\n\nParis\nNext", decoding)[0] == "<think>\nhm\n</think>\n\nParis"
+    assert ends_at("hm\n</think>\n\nParis\nNext", decoding, inside=True)[0] == "hm\n</think>\n\nParis"
+
+
+def test_a_thought_inside_another_goes_on_after_it() -> None:
+    decoding = Decoding(stop=("\n",), max_new_tokens=500, thinking=("<think>", "</think>"))
+    text = "<think>a<think>b</think>c\nd</think>Paris\nNext"
+    assert ends_at(text, decoding)[0] == text.removesuffix("\nNext")
