@@ -72,8 +72,10 @@ class Evaluation:
         temperature: 0 takes the most probable token each time.
         top_p: Draw from the smallest set of tokens whose probability reaches this.
         top_k: Draw from this many most probable tokens; 0 for all.
-        samples: Completions a prompt, each drawn with a seed of its own; scores then also have maj@K and pass@K.
+        samples: Completions a prompt, each drawn with a seed of its own; scores then also have maj@K and pass@K. Tasks of
+            lm-eval's library have a number of their own, and no other is allowed.
         beams: Hypotheses kept by beam search.
+        sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
         tokenizer: For endpoints: the model whose tokenizer counts tokens, gives ids and renders conversations.
@@ -117,6 +119,7 @@ class Evaluation:
     top_k: int | None = None
     samples: int | None = None
     beams: int | None = None
+    sampling_seed: int = 0
     stride: int | None = None
     share_prefixes: bool = True
     tokenizer: str | None = None
@@ -176,6 +179,7 @@ class Evaluation:
             shots_seeds=self.shots_seeds,
             over_length=self.over_length or ("truncate" if self.compat else "error"),
             decoding=self._decoding(),
+            sampling_seed=self.sampling_seed,
             allow_code_execution=self.allow_code_execution,
         )
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
@@ -184,8 +188,7 @@ class Evaluation:
     def _decoding(self) -> dict[str, Any]:
         """What the user changed of how text is generated."""
         given = {name: getattr(self, name) for name in DECODING_OPTIONS}
-        changed = {name: value for name, value in given.items() if value is not None}
-        return changed | {"seed": self.seed} if changed else {}
+        return {name: value for name, value in given.items() if value is not None}
 
     def _backend(self, offline: bool) -> Backend:
         if not isinstance(self.model, str):

@@ -130,14 +130,15 @@ def corpus_value(
 ) -> MetricValue:
     """A score of all documents together, from the sufficient statistics of each.
 
-    Standard error and interval come from a bootstrap over documents, or over clusters where they share some (Koehn 2004):
-    the standard deviation and the 2.5 % and 97.5 % quantiles of the resamples.
+    Where each document has several texts, the first ones together have a score, so have the second ones, and so on: the
+    value is the mean of these. Standard error and interval come from a bootstrap over documents, or over clusters where
+    they share some (Koehn 2004): the standard deviation and the 2.5 % and 97.5 % quantiles of the resamples.
 
     Args:
         name: Metric, for messages and to tell which samples were scored.
         samples: All samples of the task; those not scored are left out.
-        field: Field of a sample that holds its statistics.
-        score: Statistics, float64 [documents, numbers] -> score.
+        field: Field of a sample that holds its statistics: [texts][numbers], the same counts for all documents.
+        score: Statistics of one text a document, float64 [documents, numbers] -> score.
         higher_is_better: Direction, passed on.
         resamples: Bootstrap samples; 0 for no interval.
 
@@ -150,8 +151,13 @@ def corpus_value(
     from evalkit.stats.bootstrap import bootstrap
 
     scored = _scored(name, samples)
-    statistics = [sample.fields[field] for sample in scored]
-    value = float(score(np.asarray(statistics, dtype=np.float64)))
+    statistics = np.asarray([sample.fields[field] for sample in scored], dtype=np.float64)
+
+    def mean_score(rows: npt.NDArray[np.float64]) -> float:
+        scores = [float(score(rows[:, place])) for place in range(rows.shape[1])]
+        return math.fsum(scores) / len(scores)
+
+    value = mean_score(statistics)
     if not math.isfinite(value):
         raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' statistics")
     names = cluster_names(scored)
@@ -160,7 +166,7 @@ def corpus_value(
         groups.setdefault(cluster, []).append(place)
     if not resamples or len(groups) < 2:
         return MetricValue(value, None, None, higher_is_better, None)
-    stderr, interval = bootstrap(statistics, list(groups.values()), score, resamples)
+    stderr, interval = bootstrap(statistics, list(groups.values()), mean_score, resamples)
     return MetricValue(value, stderr, (interval.low, interval.high), higher_is_better, None)
 
 
@@ -172,7 +178,7 @@ def whole_value(
     *,
     higher_is_better: bool,
 ) -> MetricValue:
-    """A score of all documents together, from their texts.
+    """A score of all documents together, from their texts; of several texts each, the mean as in `corpus_value`.
 
     Where it equals the mean of the documents' values it is taken for a mean, with that one's interval. Otherwise it has
     none: a bootstrap would compute the whole score a thousand times.
@@ -180,8 +186,9 @@ def whole_value(
     Args:
         name: Metric, as in `Sample.metrics`, which may lack it.
         samples: All samples of the task; those not scored are left out.
-        field: Field of a sample that holds its text and references.
-        score: Texts and the references of each -> score; None for the mean of the documents' values in its place.
+        field: Field of a sample that holds its `texts`, as many as the other samples', and its `references`.
+        score: One text a document and the references of each -> score; None for the mean of the documents' values in its
+            place.
         higher_is_better: Direction, passed on.
 
     Raises:
@@ -196,8 +203,10 @@ def whole_value(
     if score is None and mean is not None:
         return mean
     assert score is not None
-    texts = [sample.fields[field] for sample in scored]
-    value = float(score([one["text"] for one in texts], [one["references"] for one in texts]))
+    references = [sample.fields[field]["references"] for sample in scored]
+    rounds = zip(*(sample.fields[field]["texts"] for sample in scored), strict=True)
+    scores = [float(score(texts, references)) for texts in rounds]
+    value = math.fsum(scores) / len(scores)
     if not math.isfinite(value):
         raise NonFiniteError(f"{name} of {len(scored)} documents is {value}", hint="look at the samples' texts")
     if mean is not None and len(valued) == len(scored) and math.isclose(mean.value, value, rel_tol=1e-9, abs_tol=1e-12):

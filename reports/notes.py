@@ -29,6 +29,7 @@ DEFAULTS: Mapping[str, Any] = {
     "thinking": "auto",
     "shots_sampler": "lm-eval",
     "shots_seed": 1234,
+    "sampling_seed": 0,
     "over_length": "error",
     "stride": None,
     "compat_lm_eval": False,
@@ -107,9 +108,7 @@ def _setting_notes(run: Run) -> list[str]:
     ]
     decoding = run.settings.get("decoding")
     if isinstance(decoding, Mapping):
-        # the seed is said where something is drawn with it
-        drawn = bool(decoding.get("temperature"))
-        changed += [_setting(name, value) for name, value in decoding.items() if name != "seed" or drawn]
+        changed += [_setting(name, value) for name, value in decoding.items()]
     return [f"not the default: {', '.join(changed)}"] if changed else []
 
 
@@ -118,10 +117,16 @@ def _setting(name: str, value: object) -> str:
 
 
 def _signature_notes(run: Run) -> list[str]:
-    """How metrics of text were computed (sacrebleu's signatures), a line for each that tasks share."""
+    """How metrics of text were computed (sacrebleu's signatures), a line for each that metrics and tasks share."""
     tasks: dict[str, list[str]] = {}
     for name, task in run.tasks.items():
         signatures = task.settings.get("signatures")
-        for metric, signature in (signatures if isinstance(signatures, Mapping) else {}).items():
-            tasks.setdefault(f"{visible(str(metric))} is {visible(str(signature))}", []).append(name)
+        if not isinstance(signatures, Mapping):
+            continue
+        places = {metric: place for place, metric in enumerate(task.metrics)}
+        metrics: dict[str, list[str]] = {}
+        for metric in sorted(signatures, key=lambda one: places.get(one, len(places))):
+            metrics.setdefault(visible(str(signatures[metric])), []).append(visible(str(metric)))
+        for signature, those in metrics.items():
+            tasks.setdefault(f"{', '.join(those)}: {signature}", []).append(name)
     return [f"{_names(names, run)}: {what}" for what, names in tasks.items()]

@@ -142,10 +142,14 @@ class EvaluationOptions:
     samples: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="K", help="Answers a prompt, each drawn; adds maj@K and pass@K. Needs --temperature."
+            min=1,
+            metavar="K",
+            help="Answers a prompt, each drawn; adds maj@K and pass@K. Needs --temperature. lm-eval: tasks "
+            "have a number of their own.",
         ),
     ] = None
     beams: Annotated[int | None, typer.Option(min=1, metavar="B", help="Beam search with so many hypotheses.")] = None
+    sampling_seed: Annotated[int, typer.Option(help="Generation: seed of what is drawn; recorded in the result.")] = 0
     stride: Annotated[
         int | None,
         typer.Option(

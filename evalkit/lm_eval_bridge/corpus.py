@@ -6,6 +6,7 @@ need no text to be read again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,16 +22,22 @@ _NAMES = {"bleu": "bleu", "chrf": "chrf", "chrfpp": "chrf++", "ter": "ter"}
 
 
 class Counted(NamedTuple):
-    """One document's own score, and the counts that the score of all is made of."""
+    """One document's own score, and the counts that the score of all is made of ([texts][numbers], of its one text)."""
 
     value: float
-    statistics: Sequence[float]
+    statistics: Sequence[Sequence[float]]
 
 
 def corpus_metric(aggregation: Callable[..., Any] | None) -> Corpus | None:
     """How the score of all documents is made of their counts; None for an aggregation that is not sacrebleu's."""
     metric = _metric(aggregation)
     return None if metric is None else metric.corpus
+
+
+def bounds(aggregation: Callable[..., Any] | None) -> tuple[float, float]:
+    """Range that the score can have; infinite for an aggregation that is not sacrebleu's."""
+    metric = _metric(aggregation)
+    return (-math.inf, math.inf) if metric is None else metric.bounds
 
 
 def counted(aggregation: Callable[..., Any] | None, item: Any) -> Counted | None:
@@ -51,7 +58,7 @@ def counted(aggregation: Callable[..., Any] | None, item: Any) -> Counted | None
         return None
     document = OpenQuestion("", reference)
     value = metric.value(document, text)
-    return None if value is None else Counted(value, list(metric.corpus.statistics(document, text)))
+    return None if value is None else Counted(value, [list(metric.corpus.statistics(document, text))])
 
 
 def _metric(aggregation: Callable[..., Any] | None) -> TextMetric | None:

@@ -1,4 +1,4 @@
-"""What lm-eval's tasks ask a model to write, in evalkit's terms, and what became of the text."""
+"""What lm-eval's tasks ask a model to write, in evalkit's terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.decoding import Decoding
 from evalkit.errors import UsageError
-from evalkit.requests import Completion, Generation
+from evalkit.requests import Generation
 
 MAX_NEW_TOKENS = 256
 """Tokens that lm-eval's `hf` model generates at most where a task names no limit."""
@@ -35,7 +35,7 @@ def decoding_of(
         end: The model's end-of-text token as text, which `hf` adds to the stop texts.
 
     Raises:
-        UsageError: The task needs what evalkit does not have, or more answers than the user allows.
+        UsageError: The task needs what evalkit does not have, or the user asks for another number of answers.
     """
     from lm_eval.models.utils import normalize_gen_kwargs
 
@@ -55,17 +55,18 @@ def decoding_of(
         length_penalty=float(read.get("length_penalty", 1.0)),
     )
     decoding = own.changed({**changed, "samples": None})
-    if decoding.is_greedy:
-        # `replace` refuses several samples, which would all be the same
-        return replace(decoding, samples=changed.get("samples") or 1)
-    top_k = changed.get("top_k", read.get("top_k", TOP_K)) or 0
-    samples = changed.get("samples") or repeats
-    if samples < repeats:
+    asked = changed.get("samples")
+    if asked not in (None, repeats) and not (asked == 1 and decoding.is_greedy):
+        answers = "1 answer" if repeats == 1 else f"{repeats} answers"
         raise UsageError(
-            f"lm-eval's task takes {repeats} answers to each question, not {samples}",
-            hint=f"Leave out --samples, or give {repeats} or more.",
+            f"lm-eval's task takes {answers} to each question, not {asked}",
+            hint="Leave out --samples: no further answers would be scored. With evalkit's own tasks, such as gsm8k_cot, it "
+            "adds maj@K and pass@K.",
         )
-    return replace(decoding, top_k=top_k, samples=samples)
+    if decoding.is_greedy:
+        return decoding
+    top_k = changed.get("top_k", read.get("top_k", TOP_K)) or 0
+    return replace(decoding, top_k=top_k, samples=repeats)
 
 
 def stop_texts(until: Sequence[str]) -> tuple[str, ...]:
@@ -87,24 +88,3 @@ def texts_of(reply: Generation, decoding: Decoding, repeats: int) -> list[str]:
     if decoding.beams > 1:
         texts = texts[:1]
     return texts * repeats if len(texts) == 1 else texts
-
-
-def outcome_of(completion: Completion, answer: str | None, right: bool | None) -> str:
-    """What became of a document.
-
-    Args:
-        completion: Its first completion.
-        answer: What the task's main filter found; None where it found nothing.
-        right: Whether the task's main metric says so; None where it is no judge.
-    """
-    if right:
-        return "right"
-    if completion.finish == "refused":
-        return "refused"
-    if completion.finish == "length":
-        return "truncated"
-    if not completion.text.strip():
-        return "empty"
-    if answer is None:
-        return "unparsed"
-    return "scored" if right is None else "wrong"

@@ -123,6 +123,13 @@ def score(
     return MetricValue(value, stderr, interval, higher_is_better, None)
 
 
+def bounds(aggregation: Aggregation | None) -> tuple[float, float]:
+    """Range that an aggregation of lm-eval's can have; infinite where evalkit knows none."""
+    if _called(aggregation) in _RATIOS:
+        return 0.0, math.inf
+    return corpus.bounds(aggregation)
+
+
 def _called(aggregation: Aggregation | None) -> str:
     return "mean" if aggregation is None else getattr(aggregation, "__name__", "")
 

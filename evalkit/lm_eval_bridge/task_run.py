@@ -15,13 +15,14 @@ from evalkit.decoding import Decoding
 from evalkit.errors import DataError, EvalkitError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
 from evalkit.lm_eval_bridge.filters import Filters, as_text
-from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, outcome_of, texts_of
+from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, texts_of
 from evalkit.lm_eval_bridge.instances import Built, at_work, build
 from evalkit.lm_eval_bridge.library import Leaf
-from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, score, split_values
+from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, bounds, score, split_values
 from evalkit.requests import Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels, unique_ids
+from evalkit.runner.outcomes import outcome_of
 from evalkit.runner.presentation import ChatDefault
 from evalkit.runner.rendering import Renderer
 from evalkit.runner.settings import RunSettings
@@ -100,17 +101,18 @@ class LmEvalTaskRun:
 
     def labels(self, item: Item, replies: Sequence[Reply]) -> Labels:
         """The target as lm-eval has it, and the choice picked or what the first filter found in each text."""
-        if (place := _first_generation(replies)) is not None:
+        if _first_generation(replies) is not None:
             self._filtered(item, replies)
-            # greedy text stands for all repeats; it is one completion
-            return Labels(self._target(item), tuple(self._filters.found(self._instances(item)[place])))
+            pairs = zip(self._instances(item), replies, strict=True)
+            return Labels(self._target(item), tuple(self._found(instance, reply) for instance, reply in pairs))
         chosen = self._choice(item, replies)
         if "picked" not in chosen:
-            return Labels("" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item), (None,))
+            target = "" if self.task.OUTPUT_TYPE == "loglikelihood_rolling" else self._target(item)
+            return Labels(target, ((None,),) * len(replies))
         choices = _answers(self._instances(item)[: chosen["choices"]])
         gold = chosen.get("gold")
         target = choices[gold] if isinstance(gold, int) else self._target(item)
-        return Labels(target, (choices[chosen["picked"]],) * len(replies))
+        return Labels(target, ((choices[chosen["picked"]],),) * len(replies))
 
     def described(self) -> dict[str, Any]:
         """How examples were drawn, how the first document's answer was generated, and the filters that looked for it."""
@@ -144,15 +146,24 @@ class LmEvalTaskRun:
                 found[name] = self._score(name, samples, 0)
         return found
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have, where it is evalkit's own too or a share of right choices."""
+        if self._guessed(metric):
+            return 0.0, 1.0
+        return bounds(self._aggregation(metric))
+
+    def _guessed(self, name: str) -> bool:
+        """Whether it says for each document if the right choice was picked."""
+        return name in _GUESSED and self.task.OUTPUT_TYPE != "generate_until"
+
     def _score(self, name: str, samples: Sequence[Sample], resamples: int) -> MetricValue:
-        guessed = name in _GUESSED and self.task.OUTPUT_TYPE != "generate_until"
         return score(
             name,
             [sample for sample in samples if name in _metric_names(sample)],
             self._aggregation(name),
             higher_is_better=bool(self.task.higher_is_better().get(self._filters.plain_name(name), True)),
-            chance=self._chance(samples) if guessed else None,
-            bounds=(0.0, 1.0) if guessed else (-math.inf, math.inf),
+            chance=self._chance(samples) if self._guessed(name) else None,
+            bounds=self.bounds(name),
             resamples=resamples,
         )
 
@@ -180,7 +191,7 @@ class LmEvalTaskRun:
 
     def _decoding(self, instance: Any) -> Decoding:
         with at_work():
-            return decoding_of(instance.args[1], instance.repeats or 1, self.settings.decoding)
+            return decoding_of(instance.args[1], instance.repeats or 1, self.settings.decoding_changes())
 
     def _metrics(self, item: Item, replies: Sequence[Reply]) -> Mapping[str, Any]:
         """Metric -> value, the first filter's first."""
@@ -210,6 +221,15 @@ class LmEvalTaskRun:
                 answer = reply.log_probability if rolled else (reply.log_probability, reply.greedy)
                 responses.append([answer] * repeats)
         self._filters.apply(self._instances(item), responses)
+
+    def _found(self, instance: Any, reply: Reply) -> tuple[str | None, ...]:
+        """What the first filter found in each completion of a request; nothing where no text was generated."""
+        if not isinstance(reply, Generation):
+            return (None,)
+        found = self._filters.found(instance)
+        # greedy text stands for all repeats and is one completion; of a beam search's lm-eval sees the best only
+        count = len(reply.completions)
+        return (*found[:count], *[None] * (count - len(found)))
 
     @contextlib.contextmanager
     def _scoring(self, item: Item) -> Iterator[None]:

@@ -142,12 +142,12 @@ class Measure:
         return math.fsum(defined) / len(defined) if defined else None
 
     def fields(self, document: OpenQuestion, texts: Sequence[str | None]) -> dict[str, Any]:
-        """What `estimate` needs of the document besides its value, as fields of its sample; of the first text."""
+        """What `estimate` needs of the document besides its value, as fields of its sample; a list entry a text."""
         if self.metric.corpus is not None:
-            statistics = self.metric.corpus.statistics(document, texts[0])
-            return {self._statistics: [float(number) for number in statistics]}
+            statistics = self.metric.corpus.statistics
+            return {self._statistics: [[float(number) for number in statistics(document, text)] for text in texts]}
         if self.metric.whole is not None:
-            return {self._texts: {"text": texts[0] or "", "references": list(document.references)}}
+            return {self._texts: {"texts": [text or "" for text in texts], "references": list(document.references)}}
         return {}
 
     @property
@@ -163,7 +163,8 @@ class Measure:
         """The task's score; see `evalkit.metrics.estimate`.
 
         Scores from statistics have a bootstrap interval over documents. Those from the texts themselves have the mean's
-        interval where they are the mean of the documents' values, and none otherwise. `intervals` False leaves out what
+        interval where they are the mean of the documents' values, and none otherwise. With several samples both are the
+        mean of the scores that the documents' first, second ... samples have together. `intervals` False leaves out what
         takes long; for the latter that is the score itself, and the mean stands in.
         """
         if self.metric.corpus is not None:

@@ -18,7 +18,6 @@ from evalkit.results import Run, SampleRow, TaskResult
 from evalkit.runner.answering import sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.environment import environment
-from evalkit.runner.items import Labels
 from evalkit.runner.presentation import Presentation
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
@@ -121,18 +120,17 @@ def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Reply]) -> Iterato
     for one in asked:
         replies = [answers[one.first + place] for place in range(len(one.requests))]
         failed = any(isinstance(reply, Failure) for reply in replies)
-        labels = Labels("", ()) if failed else one.run.labels(one.item, one.replies(answers))
+        labels = None if failed else one.run.labels(one.item, one.replies(answers))
         for place, (request, reply) in enumerate(zip(one.requests, replies, strict=True)):
             for completion, said in enumerate(_said(request, reply)):
-                answers_place = completion if isinstance(request, Generate) else place
                 yield SampleRow(
                     task=one.run.key,
                     id=one.item.id,
                     index=one.item.index,
                     request=place,
                     completion=completion,
-                    target=labels.target,
-                    answer=labels.answers[answers_place] if answers_place < len(labels.answers) else None,
+                    target=labels.target if labels else "",
+                    answer=labels.answers[place][completion] if labels else None,
                     **said,
                 )
 

@@ -25,10 +25,16 @@ class Item:
 
 
 class Labels(NamedTuple):
-    """What the sample log says of a document: the right answer, and the model's in each row (request or completion)."""
+    """What the sample log says of a document.
+
+    Attributes:
+        target: The right answer.
+        answers: The model's, one tuple a request: one of each completion, or a single one where no text was generated.
+            None where there is no answer.
+    """
 
     target: str
-    answers: tuple[str | None, ...]
+    answers: tuple[tuple[str | None, ...], ...]
 
 
 def unique_ids(ids: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ from evalkit.prompts import Prompt
 from evalkit.requests import Completion, Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
 from evalkit.runner.items import Item, Labels
+from evalkit.runner.outcomes import outcome_of
 from evalkit.runner.rendering import Renderer
 from evalkit.task import Task
 
@@ -55,6 +56,10 @@ class Kind(Protocol):
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
+        ...
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that one of the metrics can have."""
         ...
 
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
@@ -103,18 +108,22 @@ class ScoredKind:
         """The gold choice and the one picked; the answer of a cloze; nothing for a text."""
         responses = _responses(replies)
         if isinstance(document, Text):
-            return Labels("", (None,))
+            return Labels("", ((None,),))
         if isinstance(document, Cloze):
-            return Labels(document.answer, (document.answer if responses[0].greedy else None,))
+            return Labels(document.answer, ((document.answer if responses[0].greedy else None,),))
         assert not isinstance(document, OpenQuestion)
         picked = observe(document, responses)["picked"]
         assert isinstance(picked, int)
         target = " | ".join(document.choices[gold] for gold in document.golds)
-        return Labels(target, (document.choices[picked],) * len(responses))
+        return Labels(target, ((document.choices[picked],),) * len(responses))
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return {one.name: estimate(one, samples) for one in self.metrics}
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return next(one.bounds for one in self.metrics if one.name == metric)
 
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Nothing that is not said elsewhere."""
@@ -191,11 +200,15 @@ class GeneratedKind:
         main = next(iter(self.task.extractors), None)
         question = _open(document)
         answers = self._extracted(question, _generation(replies).completions)[main]
-        return Labels(" | ".join(question.references), tuple(answers))
+        return Labels(" | ".join(question.references), (tuple(answers),))
 
     def estimates(self, samples: Sequence[Sample], *, intervals: bool) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return {one.name: one.estimate(samples, intervals=intervals) for one in self.measures}
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return next(one.metric.bounds for one in self.measures if one.name == metric)
 
     def described(self, documents: Sequence[Document]) -> dict[str, Any]:
         """Decoding, extractors, and the metrics' signatures."""
@@ -233,19 +246,8 @@ class GeneratedKind:
     ) -> str:
         judge = next((one for one in self.measures if one.metric.binary), None)
         answer = extracted[judge.extractor if judge else None][0]
-        if not completion.answered:
-            return "truncated"
-        if judge and valued(judge.metric, answer) == 1.0:
-            return "right"
-        if completion.finish == "refused":
-            return "refused"
-        if completion.finish == "length":
-            return "truncated"
-        if not completion.text.strip():
-            return "empty"
-        if answer is None:
-            return "unparsed"
-        return "wrong" if judge else "scored"
+        right = valued(judge.metric, answer) == 1.0 if judge else None
+        return outcome_of(completion, answer, right)
 
 
 def kind_of(task: Task, document: Document, decoding: Decoding, options: DataOptions) -> Kind:

@@ -34,6 +34,7 @@ class RunSettings:
         shots_seeds: Number of seeds that tasks with drawn examples are evaluated with.
         over_length: What to do with a prompt longer than the model's context.
         decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
+        sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         allow_code_execution: Tasks that run what the model writes may do so, in a sandbox (`evalkit.code_execution`).
     """
 
@@ -50,7 +51,12 @@ class RunSettings:
     shots_seeds: int = 1
     over_length: OverLength = "error"
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    sampling_seed: int = 0
     allow_code_execution: bool = False
+
+    def decoding_changes(self) -> dict[str, Any]:
+        """Fields of `evalkit.decoding.Decoding` that every task that generates gets: the user's, and the seed."""
+        return {**self.decoding, "seed": self.sampling_seed}
 
     def described(self) -> dict[str, Any]:
         """The settings as the result file has them; of the rarer ones those that are not the default."""
@@ -74,5 +80,6 @@ RARE_DEFAULTS: Mapping[str, Any] = {
     "shots_sampler": "lm-eval",
     "shots_seed": SHOTS_SEED,
     "shots_seeds": 1,
+    "sampling_seed": 0,
 }
 """Settings that a result names only where they were changed."""

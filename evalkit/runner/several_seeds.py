@@ -132,6 +132,10 @@ class SeveralSeeds:
         names = [name for name in each[0] if all(name in values for values in each)]
         return {name: self._mean(name, [values[name] for values in each], tables) for name in names}
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """That of each."""
+        return self.runs[0].bounds(metric)
+
     def described(self) -> dict[str, Any]:
         """What each says, and the seeds."""
         described = self.runs[0].described()
@@ -151,15 +155,16 @@ class SeveralSeeds:
         chances = [value.chance for value in values if value.chance is not None]
         chance = math.fsum(chances) / len(chances) if len(chances) == len(values) else None
         table = _table(name, scores, tables)
-        limits: tuple[float, float] | None = None
+        low, high = self.bounds(name)
         if table is None:
-            stderr, limits = drawn_mean(scores, [value.stderr for value in values], [value.ci95 for value in values])
+            stderr, interval = drawn_mean(scores, [value.stderr for value in values], [value.ci95 for value in values])
         else:
             scored = [sample for sample in tables[0] if name in sample.metrics]
             stderr, interval = crossed_mean(table, cluster_names(scored))
-            if interval is not None and all(value in (0.0, 1.0) for row in table for value in row):
-                interval = interval.clipped(0.0, 1.0)
-            limits = None if interval is None else (interval.low, interval.high)
+            if all(value in (0.0, 1.0) for row in table for value in row):
+                low, high = max(low, 0.0), min(high, 1.0)
+        clipped = None if interval is None else interval.clipped(low, high)
+        limits = None if clipped is None else (clipped.low, clipped.high)
         return MetricValue(mean, stderr, limits, values[0].higher_is_better, chance, Spread(self.seeds, scores))
 
 

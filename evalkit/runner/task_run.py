@@ -63,6 +63,10 @@ class TaskRun(Protocol):
         """Metric -> value, the main metric first; `intervals` False leaves out those that take long."""
         ...
 
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that one of the metrics of `estimates` can have; infinite where nothing is known."""
+        ...
+
     def described(self) -> dict[str, Any]:
         """JSON values: what of the task decided its scores and is not said elsewhere in the result."""
         ...
@@ -99,7 +103,7 @@ class NativeTaskRun:
         self.dataset = self.data.evaluated.info
         examples = self.data.examples(settings.shots_sampler, settings.shots_seed)
         self.items = tuple(self._item(place, shots) for place, shots in zip(self.data.wanted, examples, strict=True))
-        decoding = task.decoding.changed(settings.decoding)
+        decoding = task.decoding.changed(settings.decoding_changes())
         documents = [item.content.document for item in self.items]
         self.kind = kind_of(task, documents[0], decoding, options)
         self.kind.check(documents)
@@ -152,6 +156,10 @@ class NativeTaskRun:
     def estimates(self, samples: Sequence[Sample], *, intervals: bool = True) -> Mapping[str, MetricValue]:
         """Each metric over the samples."""
         return self.kind.estimates(samples, intervals=intervals)
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range that a metric can have."""
+        return self.kind.bounds(metric)
 
     def described(self) -> dict[str, Any]:
         """How examples were drawn, and what the kind of task has to say."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def bootstrap(
-    statistics: Sequence[Sequence[float]],
+    statistics: npt.ArrayLike,
     groups: Sequence[Sequence[int]],
     score: Callable[[npt.NDArray[np.float64]], float],
     resamples: int,
@@ -22,10 +22,10 @@ def bootstrap(
     """Standard error and 95 % percentile interval (Efron & Tibshirani 1993, chapters 6 and 13).
 
     Args:
-        statistics: [documents][numbers].
+        statistics: Numbers, [documents, ...]: any shape, documents first.
         groups: Places of the documents of each group; whole groups are drawn, so that documents whose errors go together
             stay together.
-        score: float64 [documents, numbers] -> their score.
+        score: Statistics of some documents, float64 [documents, ...] -> their score.
         resamples: How many samples of groups are drawn, with replacement.
         seed: Of the draws.
     """

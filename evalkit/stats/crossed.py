@@ -60,15 +60,15 @@ def drawn_mean(
     stderrs: Sequence[float | None],
     limits: Sequence[tuple[float, float] | None],
     level: float = 0.95,
-) -> tuple[float | None, tuple[float, float] | None]:
-    """Standard error and limits of the mean of scores of the same documents under several draws, for any kind of score.
+) -> tuple[float | None, Interval | None]:
+    """Standard error and interval of the mean of scores of the same documents under several draws, for any kind of score.
 
     The documents being the same, their errors are taken to go together entirely, which bounds the error of the mean from
-    above: the root of (mean standard error)² + (variance of the scores) / draws. The limits are put together likewise
+    above: the root of (mean standard error)² + (variance of the scores) / draws. The interval is put together likewise
     (Zou & Donner 2008), each side from the scores' own.
 
     Returns:
-        None where any part is not known.
+        Standard error and interval; None where any part is not known.
     """
     draws = len(values)
     errors = [error for error in stderrs if error is not None]
@@ -83,4 +83,4 @@ def drawn_mean(
     half = t_quantile(0.5 + level / 2, draws - 1) * of_draws
     below = math.hypot(math.fsum(value - low for value, (low, _) in zip(values, ends, strict=True)) / draws, half)
     above = math.hypot(math.fsum(high - value for value, (_, high) in zip(values, ends, strict=True)) / draws, half)
-    return stderr, (mean - below, mean + above)
+    return stderr, Interval(mean - below, mean + above, level, "of scores' intervals")

@@ -21,7 +21,7 @@ from evalkit.decoding import Decoding
 from evalkit.errors import EvalkitError, EvaluationError, TaskDefinitionError, UsageError
 from evalkit.lm_eval_bridge import library
 from evalkit.lm_eval_bridge.datasets_source import data_from
-from evalkit.lm_eval_bridge.generation import decoding_of, outcome_of, stop_texts, texts_of
+from evalkit.lm_eval_bridge.generation import decoding_of, stop_texts, texts_of
 from evalkit.requests import Completion, Failure, Generate, Generation, Request, Roll
 from evalkit.results import Run
 
@@ -327,22 +327,15 @@ def test_outcomes(both: Any) -> None:
             assert (answer, sample.fields["finish"]) == (None, "stop")
 
 
-@pytest.mark.parametrize(
-    ("completion", "answer", "right", "outcome"),
-    [
-        (Completion("4", "stop", 1), "4", True, "right"),
-        (Completion("4", "length", 1), "4", True, "right"),
-        (Completion("4", "length", 1), "4", False, "truncated"),
-        (Completion("4", "length", 1), "4", None, "truncated"),
-        (Completion(" \n", "stop", 1), None, False, "empty"),
-        (Completion("I", "refused", 1), None, False, "refused"),
-        (Completion("well", "stop", 1), None, False, "unparsed"),
-        (Completion("5", "stop", 1), "5", False, "wrong"),
-        (Completion("Ein Haus.", "stop", 1), "Ein Haus.", None, "scored"),
-    ],
-)
-def test_outcome(completion: Completion, answer: str | None, right: bool | None, outcome: str) -> None:
-    assert outcome_of(completion, answer, right) == outcome
+def test_an_unfinished_thought_is_no_answer(both: Any) -> None:
+    """Nor an empty one, as the text without its thought would have it."""
+
+    def says(prompt: str, sample: int) -> str:
+        return "<think>" * prompt.rsplit("What is ", 1)[1].startswith("0 ") + "The answer is 3"
+
+    samples = both.ours("numbers", model=mock(says), thinking="<think>,</think>").tasks["lm-eval:numbers"].samples
+    assert [sample.outcome for sample in samples[:2]] == ["truncated", "wrong"]
+    assert samples[0].fields["answers"] == [None]
 
 
 def test_repeats_are_samples(both: Any, tmp_path: Path) -> None:
@@ -361,6 +354,11 @@ def test_repeats_are_samples(both: Any, tmp_path: Path) -> None:
     assert any(row["answer"] is None for row in rows)
 
 
+def test_the_sampling_seed_reaches_lm_evals_tasks(both: Any) -> None:
+    decoding = both.ours("votes", sampling_seed=7, seed=3).tasks["lm-eval:votes"].settings["decoding"]
+    assert decoding["seed"] == 7
+
+
 def test_greedy_repeats_are_asked_once(both: Any) -> None:
     model = mock()
     run = both.ours("greedy_votes", model=model)
@@ -371,16 +369,36 @@ def test_greedy_repeats_are_asked_once(both: Any) -> None:
     assert others == [first, first]
 
 
-def test_fewer_samples_than_the_task_counts(both: Any) -> None:
-    with pytest.raises(UsageError, match="takes 5 answers") as caught:
-        both.ours("votes", samples=2)
-    assert "--samples" in (caught.value.hint or "")
+@pytest.mark.parametrize(
+    ("name", "options", "answers"),
+    [
+        ("votes", {"samples": 2}, "5 answers"),
+        ("votes", {"samples": 6}, "5 answers"),
+        ("greedy_votes", {"samples": 2}, "5 answers"),
+        ("numbers", {"samples": 4, "temperature": 0.5}, "1 answer "),
+        ("numbers", {"samples": 4}, "1 answer "),
+    ],
+)
+def test_other_samples_than_the_task_counts(name: str, options: dict[str, Any], answers: str, both: Any) -> None:
+    model = mock()
+    with pytest.raises(UsageError, match=f"takes {answers}") as caught:
+        both.ours(name, model=model, **options)
+    assert "evalkit's own tasks" in (caught.value.hint or "")
+    assert model.requests_answered == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "drawn"), [("votes", 5, 5), ("greedy_votes", 5, 1), ("greedy_votes", 1, 1), ("numbers", 1, 1)]
+)
+def test_as_many_samples_as_the_task_counts(name: str, samples: int, drawn: int, both: Any) -> None:
+    result = both.ours(name, samples=samples).tasks[f"lm-eval:{name}"]
+    assert result.settings["decoding"]["samples"] == drawn
 
 
 def test_users_decoding_wins(both: Any) -> None:
-    run = both.ours("numbers", max_new_tokens=3, temperature=0.5, samples=2)
+    run = both.ours("numbers", max_new_tokens=3, temperature=0.5)
     decoding = run.tasks["lm-eval:numbers"].settings["decoding"]
-    assert (decoding["max_new_tokens"], decoding["temperature"], decoding["samples"]) == (3, 0.5, 2)
+    assert (decoding["max_new_tokens"], decoding["temperature"], decoding["samples"]) == (3, 0.5, 1)
     assert decoding["stop"] == ["Question:", "\n\n"]
 
 

@@ -259,9 +259,9 @@ def test_a_run_keeps_the_texts_once_and_the_signature(tmp_path: Path) -> None:
     assert result.metrics[ratio].value == 12 / 8
     assert result.metrics[ratio].ci95 is None
     assert result.outcomes == {"empty": 1, "scored": 3}
-    by_text = {sample.fields["texts"]["text"]: sample for sample in result.samples}
+    by_text = {sample.fields["texts"]["texts"][0]: sample for sample in result.samples}
     assert ratio not in by_text[""].metrics
-    assert by_text["ab"].fields["texts"] == {"text": "ab", "references": ["abc"]}
+    assert by_text["ab"].fields["texts"] == {"texts": ["ab"], "references": ["abc"]}
     assert set(result.settings["signatures"]) == {share, ratio}
     assert Run.load(tmp_path / "run.json").tasks["t"].metrics == result.metrics
 

@@ -59,21 +59,40 @@ def test_notes_name_a_few_tasks_and_count_the_rest() -> None:
 
 def test_settings_that_are_not_the_default() -> None:
     changed = {
-        "decoding": {"temperature": 0.7, "samples": 5, "seed": 3},
+        "decoding": {"temperature": 0.7, "samples": 5},
+        "sampling_seed": 3,
         "shots_sampler": "nearest",
         "shots_seed": 1234,
     }
     assert notes(run({"quiz": result()}, chat_template="auto", thinking="off", **changed)) == [
-        "not the default: thinking: off, shots sampler: nearest, temperature: 0.7, samples: 5, seed: 3"
+        "not the default: thinking: off, shots sampler: nearest, sampling seed: 3, temperature: 0.7, samples: 5"
     ]
-    greedy = {"max_new_tokens": 9, "seed": 0}
-    assert notes(run({"quiz": result()}, decoding=greedy)) == ["not the default: max new tokens: 9"]
+    assert notes(run({"quiz": result()}, decoding={"max_new_tokens": 9})) == ["not the default: max new tokens: 9"]
 
 
 def test_signatures_are_said_once() -> None:
     signatures = {"bleu": "nrefs:1|case:mixed|tok:13a|version:2.5.1"}
     tasks = {"en-de": result(signatures=signatures), "de-en": result(signatures=signatures), "quiz": result()}
-    assert notes(run(tasks)) == ["en-de, de-en: bleu is nrefs:1|case:mixed|tok:13a|version:2.5.1"]
+    assert notes(run(tasks)) == ["en-de, de-en: bleu: nrefs:1|case:mixed|tok:13a|version:2.5.1"]
+
+
+def test_metrics_of_one_signature_share_a_line_after_the_outcomes() -> None:
+    named = [f"{kind}_{way}" for kind in ("rouge1", "bleu", "rouge2") for way in ("acc", "max", "diff")]
+    of = {"bleu": "nrefs:1|tok:intl", "rouge1": "rouge1|f-measure", "rouge2": "rouge2|f-measure"}
+    signatures = {name: of[name.partition("_")[0]] for name in sorted(named)}  # as a result file has them
+    value = MetricValue(0.5, 0.05, (0.4, 0.6), True, None)
+    answered = replace(
+        result({"scored": 2, "empty": 1}, signatures=signatures, chat_template=CHAT),
+        metrics=dict.fromkeys(named, value),
+    )
+    assert notes(run({"truthfulqa_gen": answered, "quiz": result({"right": 2, "unparsed": 1})})) == [
+        "truthfulqa_gen: 1 empty",
+        "quiz: 1 unparsed",
+        "truthfulqa_gen: asked through the chat template (an open question)",
+        "truthfulqa_gen: rouge1_acc, rouge1_max, rouge1_diff: rouge1|f-measure",
+        "truthfulqa_gen: bleu_acc, bleu_max, bleu_diff: nrefs:1|tok:intl",
+        "truthfulqa_gen: rouge2_acc, rouge2_max, rouge2_diff: rouge2|f-measure",
+    ]
 
 
 def test_the_spread_over_seeds_is_in_the_tables_and_the_notes() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,30 @@ def test_the_result_says_how_texts_were_made(tmp_path: Path) -> None:
     assert settings["decoding"]["max_new_tokens"] == 3
     assert settings["decoding"]["stop"] == ["\n"]
     assert "Pattern" in settings["extractors"]["number"]
-    assert run.settings["decoding"] == {"max_new_tokens": 3, "seed": 0}
+    assert run.settings["decoding"] == {"max_new_tokens": 3}
     assert evalkit.Run.load(tmp_path / "r.json") == run
+
+
+def test_the_sampling_seed_decides_draws_and_the_seed_which_documents() -> None:
+    """Also for a task that draws by its own definition."""
+
+    def of(**options: int) -> tuple[set[int], list[str], evalkit.Run]:
+        seeds: set[int] = set()
+
+        def texts(request: Generate) -> str:
+            seeds.add(request.decoding.seed)
+            return "2"
+
+        task = sums(decoding=Decoding(temperature=0.7))
+        run = evalkit.run(model=MockModel(texts=texts), tasks=[task], limit=3, **options)
+        return seeds, [sample.id for sample in run.tasks["sums"].samples], run
+
+    plain, drawn, limited = of(), of(sampling_seed=7), of(seed=7)
+    assert (plain[0], drawn[0], limited[0]) == ({0}, {7}, {0})
+    assert plain[1] == drawn[1] != limited[1]
+    assert drawn[2].settings["sampling_seed"] == drawn[2].tasks["sums"].settings["decoding"]["seed"] == 7
+    assert "sampling_seed" not in plain[2].settings
+    assert plain[2].tasks["sums"].settings["decoding"]["seed"] == 0
 
 
 def test_the_sample_log_has_a_row_a_completion(tmp_path: Path) -> None:
@@ -208,7 +230,41 @@ def test_a_score_of_all_documents_together_has_a_bootstrap_interval() -> None:
     assert value.ci95[0] < 8 / 22 < value.ci95[1]
     assert result.outcomes == {"scored": 6}
     assert result.settings["signatures"] == {"share_of_a": "counted by hand"}
-    assert result.samples[0].fields["share_of_a_statistics"] == [4.0, 4.0]
+    assert result.samples[0].fields["share_of_a_statistics"] == [[4.0, 4.0]]
+
+
+def test_scores_of_all_documents_together_look_at_every_sample() -> None:
+    """BLEU is that of the first samples, of the second ones ... in the mean, by sacrebleu itself; so are `whole` scores."""
+    import sacrebleu
+
+    answers = {n: f"the sum of {n} and {n} is the number {2 * n}" for n in range(1, 7)}
+
+    def texts(request: Generate) -> list[str]:
+        n = first(request)
+        return [answers[n], answers[n][: 12 + 2 * n], f"the sum is the number {n}", answers[n] + " of course"]
+
+    def joined(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
+        return float(sum(map(len, texts)) / sum(len(one) for (one,) in references))
+
+    together = TextMetric("joined", True, False, (0.0, 9.0), lambda *_: None, whole=joined)
+    task = sums(
+        document=lambda row: OpenQuestion(row["question"], answers[int(row["answer"]) // 2]),
+        metrics=("bleu", "joined"),
+        own_metrics={"joined": together},
+        extractors={},
+        decoding=Decoding(temperature=0.7, samples=4),
+    )
+    result = evalkit.run(model=MockModel(texts=texts), tasks=[task]).tasks["sums"]
+    said = [texts(Generate(row["question"])) for row in ROWS]
+    references = list(answers.values())
+    expected = [sacrebleu.corpus_bleu([one[place] for one in said], [references]).score for place in range(4)]
+    bleu = result.metrics["bleu"]
+    assert bleu.value == pytest.approx(sum(expected) / 4)
+    assert bleu.value < expected[0] == pytest.approx(100)
+    assert bleu.ci95 is not None
+    assert bleu.ci95[0] < bleu.value < bleu.ci95[1] < 100
+    lengths = [len(text) for one in said for text in one]
+    assert result.metrics["joined"].value == pytest.approx(sum(lengths) / 4 / sum(map(len, references)))
 
 
 def test_unknown_metrics_and_extractors_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 import evalkit
-from evalkit import DataSource, MockModel, MultipleChoice, Task
+from evalkit import DataSource, Decoding, MockModel, MultipleChoice, Task
 from evalkit.documents import OpenQuestion
 from evalkit.errors import InterruptedRunError, UsageError
 from evalkit.requests import Generate, Request, Score
@@ -148,3 +149,48 @@ def test_samplers_reach_the_prompts_and_the_result() -> None:
     assert run.tasks["quiz"].settings["shots_sampler"] == "fixed"
     assert run.tasks["quiz"].settings["shots_seed"] == 3
     assert run.settings["shots_sampler"] == "fixed"
+
+
+def test_the_sample_log_has_each_seeds_own_answers(tmp_path: Path) -> None:
+    from pyarrow import parquet
+
+    def texts(request: Generate) -> list[str]:
+        return [f"{sum(map(ord, request.prompt)) % 1000}.{sample}" for sample in range(2)]
+
+    task = quiz(
+        document=lambda row: OpenQuestion(row["q"], row["right"]),
+        metrics=("exact_match",),
+        decoding=Decoding(temperature=0.7, samples=2),
+    )
+    evaluate(model=MockModel(texts=texts), tasks=[task], shots_seeds=3, limit="first:4", output=tmp_path / "r.json")
+    rows = parquet.read_table(tmp_path / "r.samples.parquet").to_pylist()
+    assert len(rows) == 4 * 3 * 2
+    assert len({row["continuation"] for row in rows}) > 8  # the seeds say different things
+    assert [row["answer"] for row in rows] == [row["continuation"] for row in rows]
+
+
+@pytest.mark.parametrize(("metric", "highest"), [("bleu", 100.0), ("rouge1", 1.0), ("perplexity", math.inf)])
+def test_the_interval_stays_within_what_the_metric_can_have(metric: str, highest: float) -> None:
+    """Two seeds that differ much: Student's t with one degree of freedom reaches far beyond."""
+
+    examples: list[str] = []
+
+    def texts(request: Generate) -> str:
+        examples.append(request.prompt[: request.shared])
+        own = request.prompt.rsplit("question ", 1)[1].removesuffix("?")
+        return f"yes indeed number {own}" if own in "01" or examples[-1] == examples[0] else "yes"
+
+    def ask(row: dict[str, str]) -> evalkit.OpenQuestion | evalkit.Cloze:
+        right = f"yes indeed number {row['q'].removeprefix('question ').removesuffix('?')}"
+        return evalkit.Cloze(row["q"], right) if metric == "perplexity" else OpenQuestion(row["q"], right)
+
+    task = quiz(document=ask, metrics=(metric,), shots_exclude_self=False)
+    value = (
+        evaluate(model=MockModel(texts=texts), tasks=[task], shots_seeds=2, shots_sampler="fixed", limit="first:8")
+        .tasks["quiz"]
+        .metrics[metric]
+    )
+    assert value.spread is not None
+    assert value.spread.low < value.spread.high
+    assert value.ci95 is not None
+    assert 0 <= value.ci95[0] < value.value < value.ci95[1] <= highest

@@ -77,8 +77,9 @@ def test_too_little_to_know() -> None:
 
 
 def test_scores_of_any_kind() -> None:
-    stderr, limits = drawn_mean([20.0, 22.0], [1.0, 3.0], [(18.0, 23.0), (16.0, 29.0)])
+    stderr, interval = drawn_mean([20.0, 22.0], [1.0, 3.0], [(18.0, 23.0), (16.0, 29.0)])
     assert stderr == pytest.approx(math.hypot(2.0, 1.0))  # the mean error, and √2 / √2 of the draws
     half = 12.706204736432095  # t(1) · 1
-    assert limits == pytest.approx((21 - math.hypot(4, half), 21 + math.hypot(5, half)))
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((21 - math.hypot(4, half), 21 + math.hypot(5, half)))
     assert drawn_mean([20.0, 22.0], [None, 3.0], [None, (16.0, 29.0)]) == (None, None)
