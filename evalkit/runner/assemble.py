@@ -56,7 +56,7 @@ def assemble(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
         model=backend.info,
-        settings={**settings.described(), **backend.settings()},
+        settings={**settings.described(generates=ready.generates), **backend.settings()},
         environment=environment(backend.device),
         tasks=tasks,
         groups=aggregate(selection.groups, tasks),
