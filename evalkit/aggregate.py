@@ -86,7 +86,10 @@ def aggregate_group(
     estimate, stderr = weighted_sum(parts)
     interval = _interval(leaves, parts, lookup)
     limits = None if interval is None else (interval.low, interval.high)
-    metric = MetricValue(estimate, stderr, limits, values[0].higher_is_better, _chance(leaves, values))
+    bounds = values[0].bounds if len({value.bounds for value in values}) == 1 else None
+    metric = MetricValue(
+        estimate, stderr, limits, values[0].higher_is_better, _chance(leaves, values), bounds=bounds
+    )
     return GroupResult(tuple(members), {_score_name(group): metric}, group.weighting)
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from evalkit.backends.endpoint.address import is_endpoint, parse
 from evalkit.data import DataOptions
+from evalkit.data.options import switched_on
 from evalkit.errors import UsageError
 from evalkit.prompts import SHOTS_SEED
 from evalkit.registry import Selection, select
@@ -85,7 +86,7 @@ class Evaluation:
         price_completion: For endpoints: price of a million generated tokens.
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
         data_dir: Folders of datasets laid out as on the hub, joined by the path separator.
-        offline: Touch no network.
+        offline: Touch no network but a model server on this machine.
         trust_remote_code: Allow Python code that comes with a model, or from the hub with a metric (`evaluate:NAME`).
         allow_pickle: Allow pickled weights.
         allow_code_execution: Allow tasks such as `humaneval` to run what the model writes, in a sandbox.
@@ -165,6 +166,7 @@ class Evaluation:
             raise UsageError(f"--compat {self.compat!r} is not known", hint="the only one is: --compat lm-eval")
         if self.thinking not in ("auto", "off"):
             parse_tags(self.thinking)  # a slip is told before anything is loaded
+        self._check_endpoint()
         settings = RunSettings(
             limit=Limit.parse(self.limit),
             seed=self.seed,
@@ -184,6 +186,21 @@ class Evaluation:
         )
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
+
+    def _check_endpoint(self) -> None:
+        """Stops what would be sent over the network though the user forbids it (of HF_HUB_OFFLINE only the hub is meant).
+
+        Raises:
+            UsageError: The endpoint is not on this machine, or its address cannot be meant.
+        """
+        if not isinstance(self.model, str) or not is_endpoint(self.model):
+            return
+        address = parse(self.model)
+        offline = switched_on("EVALKIT_OFFLINE") if self.offline is None else self.offline
+        if offline and not address.is_on_this_machine:
+            raise UsageError(
+                f"--offline forbids {address.url}", hint="leave it out, or use a server on this machine"
+            )
 
     def _decoding(self) -> dict[str, Any]:
         """What the user changed of how text is generated."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -139,6 +140,8 @@ def _metric_to_json(value: MetricValue) -> dict[str, Any]:
         "higher_is_better": value.higher_is_better,
         "chance": None if value.chance is None else float(value.chance),
         **({} if value.spread is None else {"spread": _spread_to_json(value.spread)}),
+        # JSON has no infinity: an end that is open is null
+        **({} if value.bounds is None else {"bounds": [float(e) if math.isfinite(e) else None for e in value.bounds]}),
     }
 
 
@@ -259,6 +262,7 @@ def _metric_value(node: Node) -> MetricValue:
         higher_is_better=node["higher_is_better"].truth(),
         chance=node["chance"].optional(Node.number),
         spread=_spread(node["spread"]) if "spread" in node.mapping() else None,
+        bounds=_bounds(node["bounds"]) if "bounds" in node.mapping() else None,
     )
 
 
@@ -270,11 +274,21 @@ def _spread(node: Node) -> Spread:
     return Spread(seeds, values)
 
 
+def _bounds(node: Node) -> tuple[float, float]:
+    low, high = (end.optional(Node.number) for end in _two(node))
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
 def _pair(node: Node) -> tuple[float, float]:
-    ends = node.elements()
+    low, high = _two(node)
+    return low.number(), high.number()
+
+
+def _two(node: Node) -> list[Node]:
+    ends = list(node.elements())
     if len(ends) != 2:
         raise node.error(f"has {len(ends)} elements, expected 2")
-    return ends[0].number(), ends[1].number()
+    return ends
 
 
 def _sample(node: Node, metrics: Mapping[str, MetricValue]) -> Sample:

@@ -104,6 +104,8 @@ class MetricValue:
         higher_is_better: Direction.
         chance: Expected value when guessing; None where guessing has no meaning.
         spread: The scores with several few-shot seeds, whose mean `value` is; None for a single evaluation.
+        bounds: Range that the metric can have, which tells a share of 1 from a score out of 100; None where it is not
+            known, as in files that older versions wrote.
     """
 
     value: float
@@ -112,6 +114,7 @@ class MetricValue:
     higher_is_better: bool
     chance: float | None
     spread: Spread | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

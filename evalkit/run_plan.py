@@ -42,6 +42,7 @@ class Cost:
             an accelerator.
         available_bytes: What is in use now, with the model loaded, and what is free.
         tokens_per_second: Measured on this machine with some of the batches.
+        new_tokens: Those of `tokens_computed` that are generated, every answer as long as it may become.
     """
 
     tokens_asked: int
@@ -51,6 +52,7 @@ class Cost:
     peak_bytes: int
     available_bytes: int
     tokens_per_second: float
+    new_tokens: int = 0
 
     @property
     def seconds(self) -> float:

@@ -41,6 +41,9 @@ def mean_value(
 ) -> MetricValue:
     """The mean of a metric over samples; the interval is chosen as `evalkit.metrics.estimate` says.
 
+    Where all values are the same there is none, unless they are 0 or 1: such a sample shows no variance to judge the
+    mean's error by, and an interval without a width would claim that it is known exactly.
+
     Args:
         name: Metric, as in `Sample.metrics`.
         samples: All samples of the task; those not scored are left out.
@@ -62,12 +65,15 @@ def mean_value(
     clusters = cluster_names(scored)
     stderr: float | None
     interval: Interval | None
+    varies = len(set(values)) > 1
     if clusters is not None:
         stderr, interval = cluster_robust(values, clusters)
         if binary and mean in (0.0, 1.0):
             # no spread to see: let each cluster count as one item, the least that it can be worth
             count = len(set(clusters))
             interval = wilson(mean * count, count)
+        elif not varies:
+            interval = None
     else:
         stderr = standard_error(values)
         interval = wilson(math.fsum(values), len(values)) if binary else student_t(values)
@@ -87,7 +93,8 @@ def ratio_value(
 ) -> MetricValue:
     """transform(Σ numerator / Σ denominator) over the samples' fields.
 
-    The interval is that of the ratio, transformed: for a perplexity it is symmetric on the logarithm's scale.
+    The interval is that of the ratio, transformed: for a perplexity it is symmetric on the logarithm's scale. There is
+    none where the documents show no variance at all.
 
     Args:
         name: Metric, for messages and to tell which samples were scored.
@@ -113,7 +120,7 @@ def ratio_value(
     if stderr is not None and not math.isfinite(stderr):
         stderr = None  # the perplexity itself is at the end of what a float can hold
     limits = None
-    if rate.interval is not None:
+    if rate.interval is not None and rate.stderr:
         ends = sorted((transform.apply(rate.interval.low), transform.apply(rate.interval.high)))
         limits = (ends[0], ends[1])
     return MetricValue(transform.apply(rate.value), stderr, limits, higher_is_better, None)
@@ -133,6 +140,7 @@ def corpus_value(
     Where each document has several texts, the first ones together have a score, so have the second ones, and so on: the
     value is the mean of these. Standard error and interval come from a bootstrap over documents, or over clusters where
     they share some (Koehn 2004): the standard deviation and the 2.5 % and 97.5 % quantiles of the resamples.
+    Where these fall together, as with a score of 0 for every document, there is no interval.
 
     Args:
         name: Metric, for messages and to tell which samples were scored.
@@ -167,7 +175,7 @@ def corpus_value(
     if not resamples or len(groups) < 2:
         return MetricValue(value, None, None, higher_is_better, None)
     stderr, interval = bootstrap(statistics, list(groups.values()), mean_score, resamples)
-    return MetricValue(value, stderr, (interval.low, interval.high), higher_is_better, None)
+    return MetricValue(value, stderr, _limits(interval), higher_is_better, None)
 
 
 def whole_value(

@@ -56,14 +56,25 @@ def _folded(plan: RunPlan) -> list[TaskPlan]:
 
 
 def _lines(plan: RunPlan, cost: Cost) -> list[tuple[str, str]]:
-    saved = cost.tokens_asked / max(1, cost.tokens_computed)
     return [
-        ("tokens", f"{cost.tokens_asked:,} asked, {cost.tokens_computed:,} to compute: {saved:.1f} x fewer"),
+        ("tokens", _tokens(cost)),
         ("batches", f"{cost.batches:,} of up to about {cost.batch_tokens:,} tokens"),
         ("scoring", f"{duration(cost.seconds)}, at {cost.tokens_per_second:,.0f} tokens a second measured just now"),
         ("before", f"{duration(plan.preparation_seconds)} to read data, load the model and tokenise"),
         ("memory", f"{size(cost.peak_bytes)} at the peak, the model included; {size(cost.available_bytes)} available"),
     ]
+
+
+def _tokens(cost: Cost) -> str:
+    if cost.new_tokens:
+        shared = cost.tokens_computed - cost.new_tokens
+        return (
+            f"prompts {cost.tokens_asked:,}, {shared:,} after sharing; answers at most {cost.new_tokens:,}\n"
+            f"{'':9}(every answer is assumed to run to its limit)"
+        )
+    saved = cost.tokens_asked / max(1, cost.tokens_computed)
+    text = f"{cost.tokens_asked:,} asked, {cost.tokens_computed:,} to compute"
+    return f"{text}: {saved:.1f} x fewer" if saved >= 1 else text
 
 
 def duration(seconds: float) -> str:

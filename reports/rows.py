@@ -26,7 +26,7 @@ class ScoreRow:
         n: Documents.
         metric: Name of the metric.
         lower_is_better: Whether less is better.
-        value: Percent for scores between 0 and 1, else 4 significant digits.
+        value: Percent for metrics that go from 0 to 1, else 4 significant digits.
         interval: 95 % confidence limits in the same unit; empty where unknown.
         spread: Standard deviation over few-shot seeds in the same unit; empty for a single evaluation.
         chance: What guessing gives; empty where it has no meaning.
@@ -136,7 +136,12 @@ def spread_range(value: MetricValue) -> str:
 
 
 def is_percentage(value: MetricValue) -> bool:
-    """Whether a score is shown in percent: higher is better, and it and its limits lie between 0 and 1."""
+    """Whether a score is shown in percent: higher is better, and its metric goes from 0 to 1.
+
+    BLEU, from 0 to 100, can be below 1 as well. Where the metric's range is not known the value and its limits decide.
+    """
+    if value.bounds is not None:
+        return value.higher_is_better and value.bounds == (0.0, 1.0)
     return value.higher_is_better and all(0 <= end <= 1 for end in (value.value, *(value.ci95 or ())))
 
 

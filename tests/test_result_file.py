@@ -198,3 +198,12 @@ def test_a_byte_order_mark_is_no_error(saved: Path) -> None:
 def test_a_directory_is_no_place_for_a_result(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         RUN.save(tmp_path)
+
+
+@pytest.mark.parametrize("bounds", [None, (0.0, 1.0), (0.0, 100.0), (0.0, math.inf), (-math.inf, 1.0)])
+def test_the_range_of_a_metric_survives(tmp_path: Path, bounds: tuple[float, float] | None) -> None:
+    scores = {"acc": MetricValue(0.5, None, None, True, None, bounds=bounds)}
+    original = run({"quiz": replace(task_result([1, 0]), metrics=scores)})
+    original.save(tmp_path / "run.json")
+    assert Run.load(tmp_path / "run.json") == original
+    assert ('"bounds"' in (tmp_path / "run.json").read_text()) == (bounds is not None)

@@ -38,6 +38,7 @@ def cost(
         peak_bytes=max(one.peak_bytes for one in parts),
         available_bytes=parts[0].available_bytes,
         tokens_per_second=tokens / sum(one.seconds for one in parts),
+        new_tokens=sum(one.new_tokens for one in parts),
     )
 
 
@@ -66,6 +67,7 @@ def _generation(engine: Engine, prompts: Sequence[Prompt], seconds: float) -> Co
         peak_bytes=forecast.peak_bytes,
         available_bytes=_available(engine),
         tokens_per_second=tokens / (forecast.prompt_tokens / prompt_rate + forecast.new_tokens / new_rate),
+        new_tokens=forecast.new_tokens,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from evalkit.engine.tokenization import TextEncoder
     from evalkit.runner.items import Item
     from evalkit.runner.rendering import Renderer
-    from evalkit.runner.settings import ChatTemplate
+    from evalkit.runner.settings import ChatTemplate, RunSettings
     from evalkit.runner.task_run import TaskRun
 
 ENDS = 12
@@ -76,7 +77,8 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
     typer.echo(f"data {info.id}{config}, split {info.split} (from: {info.source}, sha256 {info.sha256[:16]})")
     reader = _Reader(options.model)
     presentation = present(run, reader, settings)
-    typer.echo(f"prompt {'chat' if presentation.render.chat else 'plain text'} ({presentation.why})")
+    why = _NO_MODEL if options.model is None and _would_chat(run, settings) else presentation.why
+    typer.echo(f"prompt {'chat' if presentation.render.chat else 'plain text'} ({why})")
     printer = _Printer(reader, presentation.render, options.every_token)
     for item in run.items:
         printer.document(run, item)
@@ -86,6 +88,14 @@ def show_tasks(selection: Selection, data: DataOptions, options: ShowOptions) ->
 
 
 _LEGEND = "Text stands between │ and │, a line break is shown as ⏎, and * marks the right answer."
+
+
+_NO_MODEL = "no --model given; with a chat model this task goes through its template"
+
+
+def _would_chat(run: TaskRun, settings: RunSettings) -> bool:
+    """Whether the prompts would go through the template of a model that has one."""
+    return settings.chat_template == "auto" and run.chat_default().wanted
 
 
 class _Reader:
@@ -165,7 +175,8 @@ class _Printer:
         ways = ["greedy"] if decoding.is_greedy and decoding.beams == 1 else []
         typer.echo(f"  then at most {decoding.max_new_tokens} tokens, {', '.join([*ways, *changed])}")
         if decoding.stop:
-            typer.echo("  until\n" + "\n".join(map(visible, decoding.stop)))
+            # as JSON, which shows the line breaks that many stop texts are made of
+            typer.echo("  until " + " or ".join(json.dumps(text, ensure_ascii=False) for text in decoding.stop))
 
     def _context(self, context: str, request: Request) -> None:
         typer.echo(f"  context, {len(context)} characters\n{visible(context)}")

@@ -63,11 +63,11 @@ class DataOptions:
                     hint=f"Correct {origin}: it takes folders that hold data sets as org/name/, "
                     f"several of them joined by {os.pathsep!r}.",
                 )
-        hub_offline = _switched_on("HF_HUB_OFFLINE")
+        hub_offline = switched_on("HF_HUB_OFFLINE")
         if offline is None:
-            offline = _switched_on("EVALKIT_OFFLINE")
+            offline = switched_on("EVALKIT_OFFLINE")
         return cls(directories, offline or hub_offline, trust_remote_code)
 
 
-def _switched_on(variable: str) -> bool:
+def switched_on(variable: str) -> bool:
     return os.environ.get(variable, "").strip().lower() in _TRUE

@@ -54,6 +54,11 @@ class Ready:
     prepared: Prepared
     skipped: Counter[str]
 
+    @property
+    def generates(self) -> bool:
+        """Whether any request asks for a text."""
+        return any(isinstance(request, Generate) for one in self.asked for request in one.requests)
+
 
 def ask(
     runs: Sequence[TaskRun],

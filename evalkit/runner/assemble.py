@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from evalkit.backends.base import Backend, price_of
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
-from evalkit.results import Run, SampleRow, TaskResult
+from evalkit.results import MetricValue, Run, SampleRow, TaskResult
 from evalkit.runner.answering import sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.environment import environment
@@ -54,7 +56,7 @@ def assemble(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
         model=backend.info,
-        settings={**settings.described(), **backend.settings()},
+        settings={**settings.described(generates=ready.generates), **backend.settings()},
         environment=environment(backend.device),
         tasks=tasks,
         groups=aggregate(selection.groups, tasks),
@@ -81,11 +83,16 @@ def _task_result(
         shots=run.shots,
         prompt_sha256=_prompt_sha256(asked),
         n=len(samples),
-        metrics=dict(run.estimates(samples)),
+        metrics={name: _bounded(value, run.bounds(name)) for name, value in run.estimates(samples).items()},
         outcomes=dict(sorted(outcomes.items())),
         samples=samples,
         settings={**run.described(), **presentation.described(shots=run.shots, generates=generates)},
     )
+
+
+def _bounded(value: MetricValue, bounds: tuple[float, float]) -> MetricValue:
+    """The score with its metric's range, where anything is known of that."""
+    return value if bounds == (-math.inf, math.inf) else replace(value, bounds=bounds)
 
 
 def _prompt_sha256(asked: Sequence[Asked]) -> str:

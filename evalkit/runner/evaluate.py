@@ -73,6 +73,8 @@ def prepare(
     progress.stage("tokenising prompts")
     with watch.stage("tokens"):
         ready = ask(runs, present_all(runs, backend, settings), backend, settings, progress)
+    if (unused := settings.without_effect()) and not ready.generates:
+        progress.note(f"no task generates: {', '.join(unused)} {'has' if len(unused) == 1 else 'have'} no effect")
     progress.stage("loading the weights")
     with watch.stage("model"):
         backend.settings()  # waits for what is loaded while prompts are built and tokenised

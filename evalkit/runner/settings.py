@@ -58,10 +58,14 @@ class RunSettings:
         """Fields of `evalkit.decoding.Decoding` that every task that generates gets: the user's, and the seed."""
         return {**self.decoding, "seed": self.sampling_seed}
 
-    def described(self) -> dict[str, Any]:
-        """The settings as the result file has them; of the rarer ones those that are not the default."""
+    def described(self, *, generates: bool = True) -> dict[str, Any]:
+        """The settings as the result file has them; of the rarer ones those that are not the default.
+
+        Args:
+            generates: A task generates; without one the settings of how text is generated had no effect.
+        """
         rare = {name: getattr(self, name) for name, default in RARE_DEFAULTS.items() if getattr(self, name) != default}
-        return {
+        described = {
             "limit": None if self.limit == Limit() else str(self.limit),
             "seed": self.seed,
             "chat_template": self.chat_template,
@@ -70,7 +74,16 @@ class RunSettings:
             **rare,
             **({"decoding": dict(self.decoding)} if self.decoding else {}),
         }
+        return described if generates else {name: described[name] for name in described if name not in GENERATION}
 
+    def without_effect(self) -> list[str]:
+        """The options that the user gave and that matter only to a task that generates."""
+        names = [*self.decoding, *(["sampling_seed"] if self.sampling_seed else [])]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
+
+GENERATION = frozenset({"decoding", "sampling_seed"})
+"""Settings of how text is generated."""
 
 RARE_DEFAULTS: Mapping[str, Any] = {
     "system_as_user": False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ def bootstrap(
     score: Callable[[npt.NDArray[np.float64]], float],
     resamples: int,
     seed: int = 0,
-) -> tuple[float, Interval]:
+) -> tuple[float, Interval | None]:
     """Standard error and 95 % percentile interval (Efron & Tibshirani 1993, chapters 6 and 13).
 
     Args:
@@ -28,6 +29,10 @@ def bootstrap(
         score: Statistics of some documents, float64 [documents, ...] -> their score.
         resamples: How many samples of groups are drawn, with replacement.
         seed: Of the draws.
+
+    Returns:
+        The interval is None where its ends fall together: the documents show no variance to judge the score's error by,
+        and an interval without a width would claim that it is known exactly.
     """
     import numpy as np
 
@@ -40,4 +45,7 @@ def bootstrap(
         places: list[Any] = [np.asarray(group) for group in groups]
         values = [score(rows[np.concatenate([places[group] for group in draw])]) for draw in draws]
     low, high = np.quantile(values, [0.025, 0.975])
-    return float(np.std(values, ddof=1)), Interval(float(low), float(high), 0.95, "percentile bootstrap")
+    stderr = float(np.std(values, ddof=1))
+    if math.isclose(low, high, rel_tol=1e-12, abs_tol=1e-12):
+        return stderr, None
+    return stderr, Interval(float(low), float(high), 0.95, "percentile bootstrap")

@@ -30,7 +30,8 @@ def crossed_mean(
         level: Nominal coverage.
 
     Returns:
-        Standard error and interval; both None for fewer than two draws, documents or clusters.
+        Standard error and interval; both None for fewer than two draws, documents or clusters. The interval alone is None
+        where all values are the same, but not 0 or 1: they show no variance to judge the mean's error by.
     """
     table = np.asarray(values, dtype=np.float64)
     draws, documents = table.shape
@@ -43,6 +44,8 @@ def crossed_mean(
     assert stderr is not None
     if mean in (0.0, 1.0) and bool((table == mean).all()):
         return stderr, wilson(mean * groups, groups, level)
+    if bool((table == table[0, 0]).all()):
+        return stderr, None
     residual = table - by_document - by_draw[:, None] + mean
     of_cells = float((residual**2).sum()) / ((draws - 1) * (documents - 1)) / table.size
     of_documents, of_draws = stderr**2, float(by_draw.var(ddof=1)) / draws

@@ -79,9 +79,14 @@ def standard_error(values: Sequence[float]) -> float | None:
 
 
 def student_t(values: Sequence[float], level: float = 0.95) -> Interval | None:
-    """Mean ± t(n - 1) standard errors; None for fewer than two values."""
+    """Mean ± t(n - 1) standard errors.
+
+    Returns:
+        None for fewer than two values, and for values that are all the same: they show no variance to judge the mean's
+        error by, and an interval without a width would claim that it is known exactly.
+    """
     stderr = standard_error(values)
-    if stderr is None:
+    if stderr is None or len(set(values)) == 1:
         return None
     mean = float(np.mean(np.asarray(values, dtype=np.float64)))
     half = t_quantile(0.5 + level / 2, len(values) - 1) * stderr

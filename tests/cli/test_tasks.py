@@ -142,17 +142,16 @@ def show_sums(capsys: pytest.CaptureFixture[str], model: str | None, chat_templa
 
 def test_show_of_a_task_that_generates(capsys: pytest.CaptureFixture[str]) -> None:
     lines = show_sums(capsys, None).splitlines()
-    assert "prompt plain text (the model has no chat template)" in lines
+    said = "no --model given; with a chat model this task goes through its template"
+    assert f"prompt plain text ({said})" in lines
+    with mock.patch("evalkit.models.load_tokenizer", return_value=tiny_tokenizer(add_bos=True)):
+        assert "prompt plain text (the model has no chat template)" in show_sums(capsys, "tiny")
     shown = lines[lines.index("  prompt, 4 characters") :]
     assert shown == [
         "  prompt, 4 characters",
         "    │1+1=│",
         "  then at most 7 tokens, temperature 0.5",
-        "  until",
-        "    │⏎",
-        "    │⏎",
-        "    ││",
-        "    │Q:│",
+        '  until "\\n\\n" or "Q:"',
         "  expected *",
         "    │2│",
     ]

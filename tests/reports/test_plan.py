@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -63,3 +64,14 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_sizes() -> None:
     assert (size(50 * 2**20), size(3 * 2**30 // 2)) == ("50 MiB", "1.5 GiB")
+
+
+def test_generated_tokens_are_told_from_those_of_prompts() -> None:
+    text = shown(plan(replace(COST, tokens_asked=2_771, tokens_computed=4_035, new_tokens=1_536)))
+    assert "prompts 2,771, 2,499 after sharing; answers at most 1,536" in text
+    assert "every answer is assumed to run to its limit" in text
+    assert "fewer" not in text
+
+
+def test_more_tokens_are_never_called_fewer() -> None:
+    assert "fewer" not in shown(plan(replace(COST, tokens_asked=2_771, tokens_computed=4_035)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from evalkit.reports.terminal import render
 from evalkit.reports.text import visible
-from evalkit.results import Run
+from evalkit.results import MetricValue, Run
 from tests.result_examples import group, run, task_result, text_result
 
 SUBJECTS = (
@@ -139,3 +140,19 @@ def test_long_paths_are_not_broken() -> None:
 def test_visible() -> None:
     assert visible("plain, Größe, 北京") == "plain, Größe, 北京"
     assert visible("a\tb\x00\x9b\u2028\ud83d\u202e") == "a\\tb\\x00\\x9b\\u2028\\ud83d\\u202e"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (MetricValue(0.2, 0.05, (0.1, 0.3), True, None, bounds=(0.0, 100.0)), ["0.2000", "0.1000–0.3000"]),
+        (MetricValue(0.2, 0.05, (0.1, 0.3), True, None, bounds=(-math.inf, 1.0)), ["0.2000", "0.1000–0.3000"]),
+        (MetricValue(0.2, 0.05, (0.1, 0.3), True, None, bounds=(0.0, 1.0)), ["20.0%", "10.0–30.0"]),
+        (MetricValue(0.2, 0.05, (0.1, 0.3), True, None), ["20.0%", "10.0–30.0"]),  # as older files have it
+    ],
+)
+def test_percent_is_for_metrics_that_end_at_1(value: MetricValue, shown: list[str]) -> None:
+    """BLEU of 0.2 out of 100 is no 20 %."""
+    low = replace(task_result([1, 0]), metrics={"bleu": value})
+    line = next(line for line in printed(run({"wmt": low}), 80).splitlines() if line.startswith("wmt"))
+    assert line.split()[-2:] == shown

@@ -262,6 +262,7 @@ def test_scores_of_all_documents_together_look_at_every_sample() -> None:
     assert bleu.value == pytest.approx(sum(expected) / 4)
     assert bleu.value < expected[0] == pytest.approx(100)
     assert bleu.ci95 is not None
+    assert bleu.bounds == (0.0, 100.0)
     assert bleu.ci95[0] < bleu.value < bleu.ci95[1] < 100
     lengths = [len(text) for one in said for text in one]
     assert result.metrics["joined"].value == pytest.approx(sum(lengths) / 4 / sum(map(len, references)))

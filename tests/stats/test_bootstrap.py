@@ -31,6 +31,7 @@ def test_a_ratio_of_sums_as_scipy_has_it() -> None:
         rng=np.random.default_rng(1),
     )
     assert stderr == pytest.approx(expected.standard_error, rel=0.06)
+    assert interval is not None
     width = expected.confidence_interval.high - expected.confidence_interval.low
     assert interval.low == pytest.approx(expected.confidence_interval.low, abs=0.06 * width)
     assert interval.high == pytest.approx(expected.confidence_interval.high, abs=0.06 * width)

@@ -70,6 +70,7 @@ def test_one_value_has_no_spread() -> None:
     assert standard_error([0.3]) is None
     assert standard_error([]) is None
     assert student_t([0.3]) is None
+    assert student_t([0.3, 0.3, 0.3]) is None  # no variance to see
 
 
 def test_student_t_equals_scipy() -> None:

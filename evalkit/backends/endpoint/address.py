@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -17,6 +18,12 @@ _PREFIXES: dict[str, Style] = {"openai:": "auto", "openai-chat:": "chat", "opena
 _DEFAULT_URL = "https://api.openai.com/v1"
 _KEY_VARIABLES = ("EVALKIT_API_KEY", "OPENAI_API_KEY")
 _SHOWN = "***"
+
+_BARE_URL = re.compile(
+    r"(?P<model>[^@]+)@([^@/]*@)?(?P<host>(localhost|\d+(\.\d+){3}|\[[0-9a-f:.]+\])(:\d+)?|[\w.-]+:\d+)([/?#].*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A URL without a scheme after a model's name: localhost, an IP address, or any host with a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,15 @@ class Address:
         prefix = next(prefix for prefix, style in _PREFIXES.items() if style == self.style)
         query = "&".join(f"{name}={_SHOWN}" for name in self.query)
         return f"{prefix}{self.model}@{self.url}" + (f"?{query}" if query else "")
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether requests stay on this machine: the host is `localhost` or a loopback address."""
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:  # a name
+            return host == "localhost" or host.endswith(".localhost")
 
     def redacted(self, text: str) -> str:
         """A text of the server's or of a library's, without the secrets."""
@@ -83,6 +99,11 @@ def parse(spec: str, environment: Mapping[str, str] | None = None) -> Address:
         raise UsageError(
             "an endpoint's URL begins with http:// or https://, after the model's name and an @",
             hint=f"write {prefix}MODEL@https://host/v1",
+        )
+    bare = None if found else _BARE_URL.fullmatch(spec.removeprefix(prefix))
+    if bare:  # else the whole would be the name of a model of OpenAI's, and sent there with the key
+        raise UsageError(
+            f"`{bare['host']}` has no scheme", hint=f"write {prefix}{bare['model']}@http://{bare['host']}/v1"
         )
     model = found["model"] if found else spec.removeprefix(prefix)
     if not model.strip():

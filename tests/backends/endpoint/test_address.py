@@ -67,3 +67,48 @@ def test_other_models_are_no_endpoints() -> None:
 def test_an_address_that_cannot_be_used_is_one_sentence() -> None:
     with pytest.raises(EvalkitError, match="no name"):
         evalkit.run(model="openai:", tasks="arc_easy", offline=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "host"),
+    [
+        ("openai:x@127.0.0.1:1", "127.0.0.1:1"),
+        ("openai:org/x@localhost", "localhost"),
+        ("openai-chat:x@[::1]:8000/v1", "[::1]:8000"),
+        ("openai:x@my-server.lan:8000/v1?api-key=tok-en", "my-server.lan:8000"),
+        ("openai:x@user:pass-word@10.0.0.1/v1", "10.0.0.1"),
+    ],
+)
+def test_a_url_without_a_scheme_is_not_sent_to_openai(spec: str, host: str) -> None:
+    prefix, model = spec.partition("@")[0].split(":")
+    with pytest.raises(UsageError) as error:
+        parse(spec, {"OPENAI_API_KEY": "sk-hidden"})
+    assert error.value.message == f"`{host}` has no scheme"
+    assert error.value.hint == f"write {prefix}:{model}@http://{host}/v1"
+
+
+@pytest.mark.parametrize("model", ["gpt@v2", "@cf/meta/llama-3", "ft:gpt-4o:org::id", "model@2024-01-01"])
+def test_a_models_name_may_have_an_at_sign(model: str) -> None:
+    assert parse(f"openai:{model}", {}).model == model
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://localhost/v1", True),
+        ("https://api.openai.com/v1", False),
+        ("http://10.0.0.1/v1", False),
+        ("http://localhost.example.com/v1", False),
+    ],
+)
+def test_offline_leaves_servers_on_this_machine(url: str, here: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EVALKIT_OFFLINE", raising=False)
+    assert parse(f"openai:x@{url}", {}).is_on_this_machine == here
+    for offline, environment, refused in ((True, "", True), (None, "1", True), (None, "", False), (False, "1", False)):
+        monkeypatch.setenv("EVALKIT_OFFLINE", environment)
+        # a file that is not there ends what goes on
+        with pytest.raises(EvalkitError) as error:
+            evalkit.run(model=f"openai:x@{url}", tasks="./not_there.yaml", offline=offline)
+        assert (error.value.message == f"--offline forbids {url}") == (refused and not here)
