@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evalkit.documents import MultipleChoice
-from evalkit.lm_eval_bridge.task_run import _chat
+from evalkit.lm_eval_bridge.instances import _chat
 from evalkit.models import render_chat
 from evalkit.prompts import build_prompt, draw_shots
 from evalkit.registry import select
@@ -84,5 +84,5 @@ def test_our_own_tasks_prompts_and_answers_are_lm_evals(multiturn: bool) -> None
 @pytest.mark.parametrize("gen_prefix", [None, "The answer is"])
 def test_a_task_of_lm_evals_library_is_rendered_as_there(multiturn: bool, gen_prefix: str | None) -> None:
     theirs = asked(lm_evals_template(), multiturn, gen_prefix)
-    assert asked(_chat(renderer(multiturn)), multiturn, gen_prefix) == theirs
+    assert asked(_chat(renderer(multiturn), {}), multiturn, gen_prefix) == theirs
     assert all(context.endswith(gen_prefix or "<|assistant|>\n") for context, _ in theirs)
