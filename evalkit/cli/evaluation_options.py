@@ -170,7 +170,9 @@ class EvaluationOptions:
             help="Folder of datasets laid out as on the hub (org/name/...); several joined by the path separator.",
         ),
     ] = None
-    offline: Annotated[bool, typer.Option("--offline", help="Touch no network but a model server on this machine.")] = False
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network but a model server on this machine.")] = (
+        False
+    )
     dtype: Annotated[str, typer.Option(help="auto is float32 on CPU and bfloat16 on an accelerator.")] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto"
     batch_tokens: Annotated[
