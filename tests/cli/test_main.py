@@ -148,7 +148,7 @@ def test_documents_without_an_answer_end_with_exit_code_5_and_a_result(
         main.main()
     assert ended.value.code == 5
     shown = capsys.readouterr()
-    assert "note: sums: 1 errored" in shown.out
+    assert "note: sums: 1 of 2 errored" in shown.out
     assert "1 of 2 documents could not be answered" in shown.err
     assert "the same command asks them again" in shown.err
     assert json.loads(output.read_text())["tasks"]["sums"]["outcomes"]["errored"] == 1
