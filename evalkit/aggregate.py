@@ -87,9 +87,7 @@ def aggregate_group(
     interval = _interval(leaves, parts, lookup)
     limits = None if interval is None else (interval.low, interval.high)
     bounds = values[0].bounds if len({value.bounds for value in values}) == 1 else None
-    metric = MetricValue(
-        estimate, stderr, limits, values[0].higher_is_better, _chance(leaves, values), bounds=bounds
-    )
+    metric = MetricValue(estimate, stderr, limits, values[0].higher_is_better, _chance(leaves, values), bounds=bounds)
     return GroupResult(tuple(members), {_score_name(group): metric}, group.weighting)
 
 

@@ -198,9 +198,7 @@ class Evaluation:
         address = parse(self.model)
         offline = switched_on("EVALKIT_OFFLINE") if self.offline is None else self.offline
         if offline and not address.is_on_this_machine:
-            raise UsageError(
-                f"--offline forbids {address.url}", hint="leave it out, or use a server on this machine"
-            )
+            raise UsageError(f"--offline forbids {address.url}", hint="leave it out, or use a server on this machine")
 
     def _decoding(self) -> dict[str, Any]:
         """What the user changed of how text is generated."""

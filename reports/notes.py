@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.reports.rows import spread_deviation, spread_range
+from evalkit.reports.rows import is_large, spread_deviation, spread_range
 from evalkit.reports.text import visible
-from evalkit.results import Run
+from evalkit.results import Run, TaskResult
 
 PLAIN_OUTCOMES = frozenset({"right", "wrong", "mixed", "scored"})
 
@@ -29,6 +30,7 @@ DEFAULTS: Mapping[str, Any] = {
     "thinking": "auto",
     "shots_sampler": "lm-eval",
     "shots_seed": 1234,
+    "shots_seeds": 1,
     "sampling_seed": 0,
     "over_length": "error",
     "stride": None,
@@ -51,31 +53,71 @@ def notes(run: Run) -> list[str]:
 
 def _outcome_notes(run: Run) -> list[str]:
     found = []
-    for name, task in run.tasks.items():
-        counts = [(kind, count) for kind, count in task.outcomes.items() if count and kind not in PLAIN_OUTCOMES]
-        if counts:
-            found.append(f"{visible(name)}: " + ", ".join(f"{count:,} {visible(kind)}" for kind, count in counts))
+    for name, tasks in _parts(run):
+        counts: Counter[str] = Counter()
+        for task in tasks:
+            counts.update({kind: count for kind, count in task.outcomes.items() if kind not in PLAIN_OUTCOMES})
+        # documents that were left out are not among the task's
+        total = sum(task.n for task in tasks)
+        said = [
+            f"{count:,} {visible(kind)}" if kind == "skipped" else f"{count:,} of {total:,} {_outcome(kind, tasks)}"
+            for kind, count in counts.items()
+            if count
+        ]
+        if said:
+            found.append(f"{name}: {', '.join(said)}")
     return found
+
+
+def _outcome(kind: str, tasks: Sequence[TaskResult]) -> str:
+    """What became of documents, and what can be done about it."""
+    if kind == "unparsed":
+        return "unparsed (see `continuation` in the sample log)"
+    if kind != "truncated":
+        return visible(kind)
+    cut = [task for task in tasks if task.outcomes.get("truncated")]
+    limits = {
+        decoding.get("max_new_tokens") for task in cut if isinstance(decoding := task.settings.get("decoding"), Mapping)
+    }
+    limit = limits.pop() if len(limits) == 1 else None
+    at = f" at {limit:,} new tokens" if isinstance(limit, int) else ""
+    thought = " or in a thought" if any(task.settings.get("thinking") for task in cut) else ""
+    return f"cut{at}{thought} (--max-new-tokens)"
 
 
 def _prompt_notes(run: Run) -> list[str]:
     found = []
-    for name, task in run.tasks.items():
+    for name, tasks in _parts(run):
         for field, what in CHANGED_PROMPTS.items():
-            count = sum(bool(sample.fields.get(field)) for sample in task.samples)
+            count = sum(bool(sample.fields.get(field)) for task in tasks for sample in task.samples)
             if count:
-                found.append(f"{visible(name)}: {count:,} of {task.n:,} prompts {what}")
+                found.append(f"{name}: {count:,} of {sum(task.n for task in tasks):,} prompts {what}")
     return found
 
 
+def _parts(run: Run) -> list[tuple[str, list[TaskResult]]]:
+    """What notes speak of: the tasks in their order, those of a large group as one in place of its first."""
+    group_of = {task: name for name, group in run.groups.items() if is_large(run, group) for task in group.tasks}
+    parts: dict[str, list[TaskResult]] = {}
+    for name, task in run.tasks.items():
+        parts.setdefault(group_of.get(name, name), []).append(task)
+    return [(visible(name), tasks) for name, tasks in parts.items()]
+
+
 def _spread_notes(run: Run) -> list[str]:
-    return [
-        f"{visible(name)}: {visible(metric)} with {len(value.spread.values)} few-shot seeds is {spread_range(value)}, "
-        f"standard deviation {spread_deviation(value)}"
-        for name, task in run.tasks.items()
-        for metric, value in task.metrics.items()
-        if value.spread is not None
-    ]
+    """The spread over few-shot seeds, a line a task."""
+    found = []
+    for name, task in run.tasks.items():
+        spreads = {metric: value.spread for metric, value in task.metrics.items() if value.spread is not None}
+        if spreads:
+            said = [
+                f"{visible(metric)} is {spread_range(task.metrics[metric])} "
+                f"(standard deviation {spread_deviation(task.metrics[metric])})"
+                for metric in spreads
+            ]
+            seeds = len(next(iter(spreads.values())).values)
+            found.append(f"{visible(name)}: with {seeds} few-shot seeds {', '.join(said)}")
+    return found
 
 
 def _chat_notes(run: Run) -> list[str]:

@@ -73,11 +73,16 @@ def _tree(run: Run, name: str, depth: int, expand: bool) -> Iterator[ScoreRow]:
         yield from _task_rows(name, run.tasks[name], depth)
         return
     group = run.groups[name]
-    folded = not expand and len(group.tasks) > FOLDED_FROM and all(member in run.tasks for member in group.tasks)
+    folded = not expand and is_large(run, group)
     yield from _group_rows(run, name, group, depth, folded)
     if not folded:
         for member in group.tasks:
             yield from _tree(run, member, depth + 1, expand)
+
+
+def is_large(run: Run, group: GroupResult) -> bool:
+    """Whether a group stands for its members unless they are asked for: many tasks, no groups among them."""
+    return len(group.tasks) > FOLDED_FROM and all(member in run.tasks for member in group.tasks)
 
 
 def _task_rows(name: str, task: TaskResult, depth: int) -> Iterator[ScoreRow]:

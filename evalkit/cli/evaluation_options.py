@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
@@ -103,17 +103,15 @@ class EvaluationOptions:
         bool,
         typer.Option(
             "--system-as-user",
-            help="Chat: put instructions into the first user turn, for templates without a system role.",
+            help="Put instructions into the first user turn, for templates without a system role.",
         ),
     ] = False
     fewshot_as_multiturn: Annotated[
-        bool, typer.Option(help="Chat: few-shot examples as turns of their own, or all in the question's turn.")
+        bool, typer.Option(help="Few-shot examples as turns of their own, or all in the question's turn.")
     ] = True
     enable_thinking: Annotated[
         bool | None,
-        typer.Option(
-            help="Chat: the template's switch of that name.  [default: the template's own]", show_default=False
-        ),
+        typer.Option(help="The template's switch of that name.  [default: the template's own]", show_default=False),
     ] = None
     thinking: Annotated[
         str,
@@ -130,15 +128,16 @@ class EvaluationOptions:
     ] = None
     max_new_tokens: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Generation: tokens an answer may have.  [default: the task's own]"),
+        typer.Option(min=1, metavar="N", help="Tokens an answer may have.  [default: the task's own]"),
     ] = None
-    temperature: Annotated[
-        float | None, typer.Option(min=0, help="Generation: 0 takes the most probable token each time.")
-    ] = None
+    temperature: Annotated[float | None, typer.Option(min=0, help="0 takes the most probable token each time.")] = None
     top_p: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Draw from the fewest tokens that have this probability.")
+        float | None,
+        typer.Option(min=0, max=1, help="With --temperature: draw from the fewest tokens that have this probability."),
     ] = None
-    top_k: Annotated[int | None, typer.Option(min=0, help="Draw from so many most probable tokens; 0 for all.")] = None
+    top_k: Annotated[
+        int | None, typer.Option(min=0, help="With --temperature: draw from so many most probable tokens; 0 for all.")
+    ] = None
     samples: Annotated[
         int | None,
         typer.Option(
@@ -149,7 +148,7 @@ class EvaluationOptions:
         ),
     ] = None
     beams: Annotated[int | None, typer.Option(min=1, metavar="B", help="Beam search with so many hypotheses.")] = None
-    sampling_seed: Annotated[int, typer.Option(help="Generation: seed of what is drawn; recorded in the result.")] = 0
+    sampling_seed: Annotated[int, typer.Option(help="Seed of what is drawn; recorded in the result.")] = 0
     stride: Annotated[
         int | None,
         typer.Option(
@@ -170,7 +169,9 @@ class EvaluationOptions:
             help="Folder of datasets laid out as on the hub (org/name/...); several joined by the path separator.",
         ),
     ] = None
-    offline: Annotated[bool, typer.Option("--offline", help="Touch no network but a model server on this machine.")] = False
+    offline: Annotated[bool, typer.Option("--offline", help="Touch no network but a model server on this machine.")] = (
+        False
+    )
     dtype: Annotated[str, typer.Option(help="auto is float32 on CPU and bfloat16 on an accelerator.")] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto"
     batch_tokens: Annotated[
@@ -190,19 +191,17 @@ class EvaluationOptions:
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
     tokenizer: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL", help="Endpoint: the model whose tokenizer to use; scores are then asked for in token ids."
-        ),
+        typer.Option(metavar="MODEL", help="The model whose tokenizer to use; scores are then asked for in token ids."),
     ] = None
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Endpoint: requests under way, at most.")] = 64
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Requests under way, at most.")] = 64
     request_timeout: Annotated[
-        float, typer.Option(min=0.001, metavar="SECONDS", help="Endpoint: time that one try of a request may take.")
+        float, typer.Option(min=0.001, metavar="SECONDS", help="Time that one try of a request may take.")
     ] = 600.0
     price_prompt: Annotated[
-        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million tokens of prompts.")
+        float | None, typer.Option(min=0, metavar="PRICE", help="Price of a million tokens of prompts.")
     ] = None
     price_completion: Annotated[
-        float | None, typer.Option(min=0, metavar="PRICE", help="Endpoint: price of a million generated tokens.")
+        float | None, typer.Option(min=0, metavar="PRICE", help="Price of a million generated tokens.")
     ] = None
     trust_remote_code: Annotated[
         bool,
@@ -220,6 +219,21 @@ class EvaluationOptions:
             help="Let tasks such as humaneval run what the model writes, in a sandbox (docs/reasoning-tasks.md).",
         ),
     ] = False
+
+
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "What": (
+        *("model", "tasks", "limit", "seed", "output", "expand"),
+        *("data_dir", "over_length", "stride", "compat"),
+    ),
+    "Few-shot examples": ("shots", "shots_sampler", "shots_seed", "shots_seeds"),
+    "Generation": ("max_new_tokens", "temperature", "top_p", "top_k", "samples", "beams", "sampling_seed", "thinking"),
+    "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
+    "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
+    "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes"),
+    "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
+}
+"""The sections of the help (`evalkit.cli.sections`)."""
 
 
 def takes_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:

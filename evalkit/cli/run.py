@@ -25,12 +25,14 @@ def command(
     ] = None,
     expand: Annotated[bool, typer.Option("--expand", help="Show every subject of a group in the table.")] = False,
 ) -> None:
-    """Evaluate a model: read data, score every prompt, print the table, write the result.
+    """Evaluate a model: read data, let it score or answer every prompt, print the table, write the result.
 
     \b
     evalkit run --model smollm2 --tasks arc_easy,hellaswag --limit 200 -o base.json
     evalkit run --model ./checkpoint --tasks leaderboard --data-dir ./hub --offline
     evalkit run --model org/name --tasks mmlu:5shot,perplexity:book.txt --dtype bfloat16
+    evalkit run --model org/chat --tasks gsm8k,mmlu:cot
+    evalkit run --model openai:my-model@http://127.0.0.1:8000/v1 --tasks gsm8k,mmlu:cot
 
     A run that is cut off continues with the same command. Where documents could not be answered, the exit code is 5;
     the result is written all the same, and the same command asks them again.

@@ -41,7 +41,7 @@ def print_list(catalogue: Mapping[str, Registered], words: Sequence[str], everyt
             typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     typer.echo(
         "\nNAME:5shot asks with 5 examples, NAME:cot lets the model think first; lm-eval:NAME runs any task of lm-eval,\n"
-        "perplexity:FILE a text file.\n"
+        "perplexity:FILE a text file, translation:wmt22:en-de a test set or files of translations, summary:FILE summaries.\n"
         "`evalkit tasks show NAME` prints the exact prompts, `evalkit tasks new NAME` starts a task of your own.",
         err=True,
     )

@@ -70,4 +70,5 @@ class DataOptions:
 
 
 def switched_on(variable: str) -> bool:
+    """Whether an environment variable is set to a word for yes."""
     return os.environ.get(variable, "").strip().lower() in _TRUE

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from evalkit.cli.evaluation_options import SECTIONS
+from evalkit.cli.main import app
 from tests.tiny_models import tiny_model
 
 QUIZ = """task: sums
@@ -144,7 +148,7 @@ def test_documents_without_an_answer_end_with_exit_code_5_and_a_result(
         main.main()
     assert ended.value.code == 5
     shown = capsys.readouterr()
-    assert "note: sums: 1 errored" in shown.out
+    assert "note: sums: 1 of 2 errored" in shown.out
     assert "1 of 2 documents could not be answered" in shown.err
     assert "the same command asks them again" in shown.err
     assert json.loads(output.read_text())["tasks"]["sums"]["outcomes"]["errored"] == 1
@@ -163,6 +167,8 @@ def test_help_is_a_page_to_act_on_and_fast(folder: Path) -> None:
     assert "evalkit data pull --embedded" in done.stdout
     for command in ("run", "tasks", "data"):
         assert command in done.stdout
+    assert "--tasks gsm8k" in done.stdout
+    assert "4 runs that cannot be compared" in done.stdout
     assert evalkit("--version", folder=folder).stdout.startswith("evalkit 0.")
 
 
@@ -199,3 +205,24 @@ def test_an_interrupted_run_says_so_and_the_same_command_continues(folder: Path,
         del one[volatile], other[volatile]
     assert one == other
     assert (folder / "cut/base.samples.parquet").read_bytes() == (folder / "cut/whole.samples.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_the_options_stand_in_sections_each_once(name: str) -> None:
+    command: Any = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    placed = [one for names in SECTIONS.values() for one in names]
+    assert len(set(placed)) == len(placed)
+    assert {parameter.name for parameter in command.params} <= set(placed)
+    text = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "100"}).output
+    headings = [f"\n{heading}:\n" for heading in (*SECTIONS, "Other")]
+    assert [text.count(heading) for heading in headings] == [1] * len(headings)
+    assert sorted(map(text.index, headings)) == [text.index(heading) for heading in headings]
+    generation = text[text.index("\nGeneration:") : text.index("\nChat:")]
+    assert all(option in generation for option in ("--max-new-tokens", "--top-p", "--samples", "--sampling-seed"))
+    assert "--dtype" not in generation
+    assert "\nOptions:" not in text
+
+
+def test_the_footer_of_the_task_list_names_families(folder: Path) -> None:
+    footer = evalkit("tasks", "list", "arc_easy", folder=folder).stderr
+    assert all(family in footer for family in ("perplexity:FILE", "translation:wmt22:en-de", "summary:FILE"))

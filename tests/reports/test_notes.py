@@ -3,11 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from evalkit.reports.markdown import markdown
 from evalkit.reports.notes import notes
 from evalkit.results import MetricValue, Run, Spread, TaskResult
 from tests.reports.test_terminal import printed
-from tests.result_examples import run, task_result
+from tests.result_examples import group, run, task_result
 
 CHAT = {"used": True, "available": True, "why": "an open question"}
 PLAIN = {"used": False, "available": True, "why": "plain text is lm-eval's default for this task"}
@@ -35,7 +37,29 @@ def test_documents_without_a_readable_answer_are_never_silent() -> None:
         "errored": 2,
         "refused": 0,
     }
-    assert notes(run({"gsm8k": result(outcomes)})) == ["gsm8k: 12 unparsed, 3 truncated, 1 empty, 2 errored"]
+    counted = replace(result(outcomes, decoding={"max_new_tokens": 256}), n=24)
+    unparsed = "12 of 24 unparsed (see `continuation` in the sample log)"
+    cut = "3 of 24 cut at 256 new tokens (--max-new-tokens)"
+    assert notes(run({"gsm8k": counted})) == [f"gsm8k: {unparsed}, {cut}, 1 of 24 empty, 2 of 24 errored"]
+
+
+def test_a_cut_thought_is_told_from_a_cut_answer() -> None:
+    settings = {"decoding": {"max_new_tokens": 1024}, "thinking": ["<think>", "</think>"]}
+    said = ["gsm8k: 3 of 3 cut at 1,024 new tokens or in a thought (--max-new-tokens), 2 skipped"]
+    assert notes(run({"gsm8k": result({"truncated": 3, "skipped": 2}, **settings)})) == said
+
+
+@pytest.mark.parametrize(("members", "lines"), [(9, 1), (8, 8)])
+def test_the_tasks_of_a_large_group_share_their_notes(members: int, lines: int) -> None:
+    one = result({"wrong": 1, "truncated": 2}, decoding={"max_new_tokens": 256})
+    cut = replace(one, samples=tuple(replace(sample, fields={"truncated_tokens": 1}) for sample in one.samples))
+    subjects = {f"mmlu_{number}": cut for number in range(members)}
+    found = notes(run({**subjects, "quiz": result({"empty": 1})}, {"mmlu:cot": group("mmlu:cot", subjects)}))
+    assert len(found) == 2 * lines + 1
+    assert found[lines] == "quiz: 1 of 3 empty"
+    if lines == 1:
+        assert found[0] == "mmlu:cot: 18 of 27 cut at 256 new tokens (--max-new-tokens)"
+        assert found[2] == "mmlu:cot: 27 of 27 prompts cut on the left to fit the model's context"
 
 
 def test_what_went_through_the_chat_template_and_what_did_not() -> None:
@@ -63,9 +87,11 @@ def test_settings_that_are_not_the_default() -> None:
         "sampling_seed": 3,
         "shots_sampler": "nearest",
         "shots_seed": 1234,
+        "shots_seeds": 3,
     }
     assert notes(run({"quiz": result()}, chat_template="auto", thinking="off", **changed)) == [
-        "not the default: thinking: off, shots sampler: nearest, sampling seed: 3, temperature: 0.7, samples: 5"
+        "not the default: thinking: off, shots sampler: nearest, shots seeds: 3, sampling seed: 3, temperature: 0.7, "
+        "samples: 5"
     ]
     assert notes(run({"quiz": result()}, decoding={"max_new_tokens": 9})) == ["not the default: max new tokens: 9"]
 
@@ -86,8 +112,8 @@ def test_metrics_of_one_signature_share_a_line_after_the_outcomes() -> None:
         metrics=dict.fromkeys(named, value),
     )
     assert notes(run({"truthfulqa_gen": answered, "quiz": result({"right": 2, "unparsed": 1})})) == [
-        "truthfulqa_gen: 1 empty",
-        "quiz: 1 unparsed",
+        "truthfulqa_gen: 1 of 3 empty",
+        "quiz: 1 of 3 unparsed (see `continuation` in the sample log)",
         "truthfulqa_gen: asked through the chat template (an open question)",
         "truthfulqa_gen: rouge1_acc, rouge1_max, rouge1_diff: rouge1|f-measure",
         "truthfulqa_gen: bleu_acc, bleu_max, bleu_diff: nrefs:1|tok:intl",
@@ -101,8 +127,11 @@ def test_the_spread_over_seeds_is_in_the_tables_and_the_notes() -> None:
     assert line.split()[-4:] == ["50.0%", "40.0–60.0", "±2.0", "25.0%"]
     assert "seeds" in text.splitlines()[2]
     assert max(map(len, text.splitlines())) <= 80
-    said = "quiz: acc with 3 few-shot seeds is 48.0% to 52.0%, standard deviation 2.0"
-    assert notes(seeded()) == [said]
+    spread = "is 48.0% to 52.0% (standard deviation 2.0)"
+    assert notes(seeded()) == [f"quiz: with 3 few-shot seeds acc {spread}"]
+    quiz = seeded().tasks["quiz"]
+    both = replace(quiz, metrics={"acc": quiz.metrics["acc"], "acc_norm": quiz.metrics["acc"]})
+    assert notes(run({"quiz": both})) == [f"quiz: with 3 few-shot seeds acc {spread}, acc_norm {spread}"]
     lines = markdown(seeded()).splitlines()
     assert "| sd of seeds |" in lines[2]
     assert "| ±2.0 |" in next(line for line in lines if line.startswith("| quiz"))

@@ -114,11 +114,11 @@ def test_what_a_model_says_is_not_obeyed() -> None:
 
 
 def test_notes() -> None:
-    result = replace(task_result([1, 0]), outcomes={"right": 1, "wrong": 1, "errored": 3})
+    result = replace(task_result([1, 0]), outcomes={"right": 1, "errored": 1})
     cut = replace(result.samples[0], fields={"truncated_tokens": 7})
     tasks = {"arc_easy": replace(result, samples=(cut, result.samples[1]))}
     text = printed(run(tasks, limit="200", over_length="truncate"), 80)
-    assert "note: arc_easy: 3 errored" in text
+    assert "note: arc_easy: 1 of 2 errored" in text
     assert "note: arc_easy: 1 of 2 prompts cut on the left to fit the model's context" in text
     assert "note: not the default: limit: 200, over length: truncate" in text
     assert "note" not in printed(run({"arc_easy": task_result([1, 0])}, over_length="error"), 80)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import evalkit
-from evalkit import Cloze, DataSource, Group, MockModel, MultipleChoice, Task, Text
+from evalkit import Cloze, DataSource, Group, MockModel, MultipleChoice, OpenQuestion, Task, Text
 from evalkit.backends.base import Answer, Prepared
 from evalkit.errors import (
     DataError,
@@ -20,6 +21,7 @@ from evalkit.errors import (
     UsageError,
 )
 from evalkit.requests import Request, Roll, Score
+from evalkit.runner.progress import Silent
 from evalkit.task import Row
 
 ROWS = [
@@ -270,3 +272,27 @@ def test_a_system_instruction_and_the_chat_template_reach_the_prompt(tmp_path: P
     assert seen[0] == "Be brief.\n\nAnswer.\nWhat is 1 plus 1?| 2"
     evalkit.run(model=MockModel(record), tasks=[task], system="Be brief.", chat_template="on")
     assert seen[3] == "<system> Be brief.\n\nAnswer.\n\n<user> What is 1 plus 1?\n<assistant> |2"
+
+
+class Notes(Silent):
+    """Keeps what the user is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_settings_of_generation_without_effect_are_said_and_left_out(tmp_path: Path) -> None:
+    told = Notes()
+    changes: dict[str, Any] = {"temperature": 0.7, "samples": 3, "sampling_seed": 5, "progress": told}
+    run = evalkit.run(model=MockModel(), tasks=[quiz(tmp_path)], **changes)
+    assert told.notes == ["no task generates: --temperature, --samples, --sampling-seed have no effect"]
+    assert not {"decoding", "sampling_seed"} & set(run.settings)
+    told.notes.clear()
+    answered = quiz(tmp_path, name="open", document=lambda row: OpenQuestion(row["question"], "2"), metrics=["bleu"])
+    both = evalkit.run(model=MockModel(texts=lambda _: ["2"] * 3), tasks=[quiz(tmp_path), answered], **changes)
+    assert told.notes == []
+    assert both.settings["decoding"] == {"temperature": 0.7, "samples": 3}
+    assert both.settings["sampling_seed"] == 5
