@@ -14,6 +14,7 @@ from evalkit.backends.endpoint.address import is_endpoint, parse
 from evalkit.data import DataOptions
 from evalkit.data.options import switched_on
 from evalkit.errors import UsageError
+from evalkit.metrics import METRICS
 from evalkit.prompts import SHOTS_SEED
 from evalkit.registry import Selection, select
 from evalkit.results import Run
@@ -185,7 +186,12 @@ class Evaluation:
             allow_code_execution=self.allow_code_execution,
         )
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
-        return _select(self.tasks, self.shots), lambda: self._backend(data.offline), data, settings
+        selection = _select(self.tasks, self.shots)
+        for task in selection.tasks.values():
+            # a slip in what changes a task's own decoding is told before any data is read
+            if isinstance(task, Task) and task.metrics[0] not in METRICS:
+                task.decoding.changed(settings.decoding_changes())
+        return selection, lambda: self._backend(data.offline), data, settings
 
     def _check_endpoint(self) -> None:
         """Stops what would be sent over the network though the user forbids it (of HF_HUB_OFFLINE only the hub is meant).

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,6 +24,9 @@ from evalkit.task_files import FILE_ENDINGS, load_file, module_tasks
 __all__ = ["ResolvedGroup", "Selection", "load_file", "prefixes", "registered", "select"]
 
 _LOGGER = logging.getLogger("evalkit")
+
+_PAIR = re.compile(r"[a-z]{2,3}(?:_[A-Za-z]+)?-[a-z]{2,3}(?:_[A-Za-z]+)?")
+"""A pair of languages, as in `wmt22:en-de`: what is meant lacks its `translation:`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +287,11 @@ def _with_shots(task: Task, shots: int | None, explicit: bool) -> Task:
 
 def _unknown(name: str, catalogue: Mapping[str, Registered], group: str | None) -> UsageError:
     base, _, last = name.rpartition(":")
+    if _PAIR.fullmatch(last) and base:
+        return UnknownTaskError(
+            f"there is no task or group called {name!r}",
+            hint=f"did you mean translation:{name}? `evalkit tasks` lists all",
+        )
     if base and (parse_spec(base)[0] in catalogue or base.lower().endswith(FILE_ENDINGS)):
         return unknown_modifier(base, last)
     near = difflib.get_close_matches(name.lower(), catalogue, n=3, cutoff=0.6)

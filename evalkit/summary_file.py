@@ -33,6 +33,8 @@ def summary_task(spec: str, shots: int = 0) -> Task:
     if not colon or Path(spec).exists():
         place, code = spec, "en"
     path = Path(place)
+    if not place:
+        raise UsageError(f"summary:{spec} names no file", hint="write summary:FILE, or summary:FILE:LANGUAGE")
     if not path.is_file():
         raise UsageError(
             f"the file {place} does not exist", hint="check the path; a language follows it as in a.jsonl:de"

@@ -150,7 +150,7 @@ def _subjects(summary: RatingSummary) -> str:
         for side, run in runs.items()
         if run is not None
     ]
-    raters = _count(len(summary.raters), "rater")
+    raters = _count(len(summary.raters), "rater") if summary.raters else "nobody was asked"
     return visible("; ".join(parts)) + f"; {raters}"
 
 

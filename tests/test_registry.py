@@ -355,3 +355,10 @@ def test_a_broken_package_is_named_and_breaks_nothing(
     assert "no such module" in text
     assert "package empty" in text
     assert "package thief: its task piqa is left out" in text
+
+
+@pytest.mark.parametrize("name", ["wmt22:en-de", "wmt20:km-en", "facebook/flores:eng_Latn-deu_Latn"])
+def test_a_pair_of_languages_lacks_its_prefix(name: str) -> None:
+    with pytest.raises(UnknownTaskError) as caught:
+        select(name)
+    assert f"did you mean translation:{name}?" in (caught.value.hint or "")

@@ -61,3 +61,9 @@ def test_what_cannot_be_is_told(tmp_path: Path) -> None:
         select(f"summary:{write(tmp_path, ROWS)}:english")
     with pytest.raises(DataError, match="none of the columns summary"):
         evalkit.run(model=MockModel(), tasks=f"summary:{write(tmp_path, [{'text': 'a', 'title': 'b'}])}")
+
+
+def test_no_file_is_named() -> None:
+    with pytest.raises(UsageError, match="summary: names no file") as caught:
+        select("summary:")
+    assert "summary:FILE" in (caught.value.hint or "")

@@ -20,7 +20,7 @@ from evalkit.engine.generation.loop import NonFinitePromptError
 from evalkit.engine.generation.prompt import Prompt
 from evalkit.engine.sequences import TokenArray
 from evalkit.engine.tokenization import TextEncoder, Tokens
-from evalkit.errors import ModelError, NonFiniteError, OverLengthError
+from evalkit.errors import NonFiniteError, OverLengthError, UsageError
 from evalkit.models.background import Background
 from evalkit.models.load import LoadedModel
 from evalkit.requests import Generate, Request, Response, Roll, Score
@@ -224,7 +224,7 @@ class LocalBackend:
         """The windows of a text.
 
         Raises:
-            ModelError: The model is an encoder-decoder.
+            UsageError: The model is an encoder-decoder.
         """
         windows = token_sequences.rolling_sequences(
             tokens, self.encoder.prefix_token, self.max_length, self.options.stride
@@ -232,7 +232,7 @@ class LocalBackend:
         if not self._model.is_encoder_decoder:
             return list(windows)
         if not self.options.compat_lm_eval:
-            raise ModelError(
+            raise UsageError(
                 "an encoder-decoder has no likelihood of a text alone: its decoder writes after what the encoder reads",
                 hint="use a causal model, or --compat lm-eval for lm-eval's number, whose encoder reads one token",
             )

@@ -65,15 +65,17 @@ def open_vllm(spec: str, options: ModelOptions, stride: int | None = None) -> Vl
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
 
     Raises:
-        ModelError: vLLM is not installed, or the model is not one that it can load from here.
-        UsageError: An engine option cannot be read, or is evalkit's own.
+        ModelError: The model is not one that vLLM can load from here.
+        UsageError: vLLM is not installed, no model is named, or an engine option cannot be read, or is evalkit's own.
     """
     model, _, query = spec.removeprefix(_PREFIX).partition("?")
+    if not model.strip():
+        raise UsageError(f"'{spec}' names no model", hint="write vllm:MODEL, a directory or a hub id")
     engine_options = _engine_options(query)
     if find_spec("vllm") is None:
-        raise ModelError(
+        raise UsageError(
             f"'{spec}' needs the package vllm",
-            hint="install it into an environment of its own, as vLLM's documentation says, and evalkit beside it",
+            hint='pip install "evalkit[vllm]" in an environment of its own (docs/endpoints.md)',
         )
     location = resolve(model)
     if location.kind not in ("hub", "directory"):

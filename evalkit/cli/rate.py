@@ -132,6 +132,7 @@ def _rate(
     from evalkit.ratings.items import load_items
     from evalkit.ratings.session import Session
 
+    _check_results(files)
     rateable = load_items(files[0], files[1] if len(files) == 2 else None, tasks, different_prompts=different_prompts)
     for note in rateable.notes:
         typer.echo(f"note: {note}", err=True)
@@ -150,6 +151,19 @@ def _rate(
             typer.echo(f"note: {session.identical} pairs of identical answers are counted as ties, not asked", err=True)
         if session.asked:
             _serve(session, port, browser)
+
+
+def _check_results(files: Sequence[Path]) -> None:
+    """Slips in which files were meant, told before any is read."""
+    for file in files:
+        if file.name.endswith(".samples.parquet"):
+            result = file.with_name(file.name.removesuffix(".samples.parquet") + ".json")
+            raise UsageError(f"{file} is a sample log, not a result file", hint=f"give {result}, which belongs to it")
+    if len(files) == 2 and all(file.is_file() for file in files) and files[0].read_bytes() == files[1].read_bytes():
+        raise UsageError(
+            f"{files[0]} and {files[1]} are the same result",
+            hint="give two different results, or one with --mode score",
+        )
 
 
 def _serve(session: Session, port: int, browser: bool) -> None:

@@ -20,6 +20,8 @@ from evalkit.task import DataSource
 
 logger = logging.getLogger(__name__)
 
+_PACK = "the embedded pack"
+
 
 def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions) -> Rows:
     """Loads one split of a task's data and checks every row against the task's schema.
@@ -106,9 +108,10 @@ def _search(source: DataSource, split: str, columns: Mapping[str, Any], options:
     places: dict[str, list[str]] = {}
     for place, absence in told:
         places.setdefault(str(absence), []).append(place)
-    clauses = "; ".join(f"{' and '.join(names)} {clause}" for clause, names in places.items())
+    clauses = "; ".join(f"{' and '.join(names)} {_agreeing(clause, names)}" for clause, names in places.items())
+    pack_has_it = any(place == _PACK and reason.holds for place, reason in reasons)
     label = describe(source.id, source.config, split)
-    raise DataError(f"{label}, was not found: {clauses}", hint=_ways_to_provide(source, options))
+    raise DataError(f"{label}, was not found: {clauses}", hint=_ways_to_provide(source, options, pack_has_it))
 
 
 def _places(
@@ -124,15 +127,24 @@ def _places(
         yield f"the data directory {directory}", "data-dir", reader(directory)
     if (pulled_folder() / name).is_dir():
         yield f"the folder of pulled data {pulled_folder()}", "data-dir", reader(pulled_folder())
-    yield "the embedded pack", "embedded", lambda: embedded.read(name, source.config, split, columns)
+    yield _PACK, "embedded", lambda: embedded.read(name, source.config, split, columns)
     yield "the hub", "hub", lambda: hub.read(source, split, columns, offline=options.offline)
 
 
-def _ways_to_provide(source: DataSource, options: DataOptions) -> str:
-    ways = [
-        f"put the data set's files into DIR/{source.id}/ and give --data-dir DIR",
-        "run `evalkit data pull --embedded` for the pack of common benchmarks",
-    ]
+def _agreeing(clause: str, names: Sequence[str]) -> str:
+    """The clause with its verb in the plural, where several places have the same to say."""
+    if len(names) == 1:
+        return clause
+    verbs = {"does not have": "do not have", "has": "have", "is": "are"}
+    return next(
+        (plural + clause.removeprefix(one) for one, plural in verbs.items() if clause.startswith(f"{one} ")), clause
+    )
+
+
+def _ways_to_provide(source: DataSource, options: DataOptions, pack_has_it: bool) -> str:
+    ways = [f"put the data set's files into DIR/{source.id}/ and give --data-dir DIR"]
+    if not pack_has_it:  # of what it has, it has no more than it says
+        ways.append("run `evalkit data pull --embedded` for the pack of common benchmarks")
     ways.append(
         f"fetch it on a machine with network (`evalkit data pull {source.id}`, then `evalkit data pack`) "
         "and `evalkit data unpack` it here"

@@ -121,6 +121,7 @@ def _grown(entry: Entry, index: dict[str, Entry]) -> Leaf | Branch:
         """Follows groups as the library does, and stops where it would build a task and load its data."""
 
         def _build_task(self, entry: Entry, overrides: dict[str, Any] | None) -> _Planned:
+            _refuse_unsafe_code(entry)
             config = self._load_full_config(entry, overrides)
             return _Planned(config["task"], Leaf(config["task"], entry, overrides, config))
 
@@ -148,6 +149,22 @@ def _grown(entry: Entry, index: dict[str, Entry]) -> Leaf | Branch:
         return Branch(entry.name, tuple(planned.leaf for planned in built), (), None, True)
     leaf: Leaf = built.leaf
     return leaf
+
+
+def _refuse_unsafe_code(entry: Entry) -> None:
+    """Before the task's functions are imported, which may fetch what runs the code."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    if entry.yaml_path and load_yaml(entry.yaml_path, resolve_func=False).get("unsafe_code"):
+        raise unsafe_code(entry.name)
+
+
+def unsafe_code(name: str) -> UsageError:
+    """That a task runs what the model writes, which lm-eval does in its own process."""
+    return UsageError(
+        f"lm-eval's task {name} runs code that the model writes, without a sandbox",
+        hint="use evalkit's humaneval with --allow-code-execution, which runs it without network and with limits",
+    )
 
 
 @dataclass(frozen=True, slots=True)

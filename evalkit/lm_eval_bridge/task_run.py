@@ -17,7 +17,7 @@ from evalkit.lm_eval_bridge.datasets_source import Origin, data_from
 from evalkit.lm_eval_bridge.filters import Filters, as_text
 from evalkit.lm_eval_bridge.generation import JUDGES, decoding_of, texts_of
 from evalkit.lm_eval_bridge.instances import Built, at_work, build
-from evalkit.lm_eval_bridge.library import Leaf
+from evalkit.lm_eval_bridge.library import Leaf, unsafe_code
 from evalkit.lm_eval_bridge.scores import RESAMPLES, Aggregation, bounds, score, split_values
 from evalkit.requests import Generate, Generation, Reply, Request, Response, Roll, Score
 from evalkit.results import MetricValue, Sample
@@ -296,6 +296,12 @@ def _build(leaf: Leaf) -> Any:
     try:
         return TaskFactory()._build_task(leaf.entry, dict(leaf.overrides or {}))
     except (ImportError, KeyError, TypeError, AttributeError, ValueError, IndexError, OSError) as error:
+        if isinstance(error, KeyError) and error.args and error.args[0] in _splits(leaf):
+            raise DataError(
+                f"lm-eval's task {leaf.name} reads split '{error.args[0]}', which the data at hand does not have",
+                hint="lm-eval reads the split of the examples even where none are asked for: put the whole dataset into a "
+                "folder for --data-dir, or use evalkit's own task of that name, as gsm8k:0shot",
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
             f"lm-eval's task {leaf.name} cannot be set up on this data: {type(error).__name__}: {reason}",
@@ -303,12 +309,14 @@ def _build(leaf: Leaf) -> Any:
         ) from error
 
 
+def _splits(leaf: Leaf) -> set[Any]:
+    keys = ("training_split", "validation_split", "test_split", "fewshot_split")
+    return {leaf.config.get(key) for key in keys} - {None}
+
+
 def _refuse_code(key: str, unsafe: Any) -> None:
     if unsafe:
-        raise UsageError(
-            f"the task {key} runs code that the model writes, and lm-eval runs it without a sandbox",
-            hint="evalkit's own tasks run such code with --allow-code-execution, without network and with limits.",
-        )
+        raise unsafe_code(key.removeprefix("lm-eval:"))
 
 
 def _refuse_pictures(key: str, task: Any) -> None:

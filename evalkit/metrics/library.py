@@ -126,7 +126,7 @@ class _Module:
         local = Path(place).exists()
         if not local and not data.trust_remote_code:
             raise TaskDefinitionError(
-                f"{self.spec}: the metric {self.place} is Python code that the hub would send",
+                f"{self.spec}: the metric {self.place} would be fetched from the hub as Python code, if it exists",
                 hint=f"put its folder at metrics/{self.place} in a data directory, or name it by its path; or read it on "
                 f"the hub, and if you trust it, pass --trust-remote-code. Without it there are bleu, chrf, ter, rouge1, "
                 "rougeL, token_f1, exact_match",

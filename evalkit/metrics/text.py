@@ -228,7 +228,8 @@ def measures(
         base, _, extractor = name.partition("@")
         if extractor and extractor not in extractors:
             raise TaskDefinitionError(
-                f"metric {name} names no extractor of the task", hint=f"it has {', '.join(extractors) or 'none'}"
+                f"metric {name} names no extractor of the task",
+                hint=f"it has {', '.join(extractors)}" if extractors else "the task has no extractors: add `extract:`",
             )
         found.append(Measure(name, find(base), extractor or None))
     unnamed = (Measure(metric.name, metric, next(iter(extractors), None)) for metric in own)

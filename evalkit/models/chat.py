@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.chat import ChatFormat
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, UsageError
 from evalkit.thinking import find_tags
 
 if TYPE_CHECKING:
@@ -31,13 +31,14 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[s
         variables: What else the template is given, as `enable_thinking`; a template does not have to know them.
 
     Raises:
-        ModelError: The tokenizer has no chat template, or its template refuses these messages.
+        UsageError: The tokenizer has no chat template.
+        ModelError: Its template refuses these messages.
     """
     import jinja2
 
     name = tokenizer.name_or_path
     if not getattr(tokenizer, "chat_template", None):
-        raise ModelError(
+        raise UsageError(
             f"the tokenizer of '{name}' has no chat template",
             hint="Leave out `--chat-template`: this is probably a base model, not a chat model.",
         )

@@ -103,7 +103,8 @@ def _hub(spec: str) -> ModelLocation:
     if match is None:
         raise ModelError(
             f"there is no model directory or file '{spec}', and it is not a hub id either",
-            hint="Give a directory, a .gguf file, `peft:DIR`, `smollm2`, or a hub id `org/name` or `org/name@revision`.",
+            hint="Give a directory, a .gguf file, `peft:DIR`, `smollm2`, a hub id `org/name` or `org/name@revision`, "
+            "`vllm:MODEL`, or `openai:MODEL@URL`.",
         )
     repository = match["id"]
     return ModelLocation("hub", spec, repository=repository, revision=match["revision"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,9 +39,19 @@ def read_ratings(path: Path) -> Ratings:
         content = path.read_bytes()
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}", hint="give a file that evalkit rate wrote"
+            f"{path} cannot be read: {error.strerror}", hint="make one with evalkit rate, or check the path"
         ) from error
+    if _is_result(content):
+        raise UsageError(
+            f"{path} is a result file; --report takes ratings files (.jsonl)",
+            hint=f"make one with evalkit rate {path} -o FILE.jsonl",
+        )
     return _parse(path.name, content)[0]
+
+
+def _is_result(content: bytes) -> bool:
+    """Whether these are the first bytes of what `evalkit run` writes: its schema stands first."""
+    return re.match(rb'\s*\{\s*"schema":\s*"evalkit\.result/', content) is not None
 
 
 def merge(parts: Sequence[Ratings], names: Sequence[str]) -> Ratings:
@@ -205,7 +216,10 @@ def _parse(name: str, content: bytes) -> tuple[Ratings, int]:
     if lines[-1] and not _is_json(lines[-1]):
         lines[-1] = b""  # torn off while it was written
         content = b"\n".join(lines)
-    header = parse(f"{name} line 1", lines[0])
+    try:
+        header = parse(f"{name} line 1", lines[0])
+    except UsageError as error:
+        raise UsageError(error.message, hint="a ratings file is made with evalkit rate") from error
     _check_schema(header)
     runs = header["runs"]
     found = [_rating(parse(f"{name} line {number}", line)) for number, line in enumerate(lines[1:], 2) if line.strip()]
@@ -251,7 +265,7 @@ def _check_schema(header: Node) -> None:
         )
     raise UsageError(
         f"{header.file}: the schema is {schema!r}, expected {Ratings.schema}",
-        hint="give a file that evalkit rate wrote",
+        hint="make one with evalkit rate, or check the path",
     )
 
 

@@ -86,11 +86,18 @@ class TaskData:
                 f"task {self.key} has no split to draw {self.task.shots} few-shot examples from",
                 hint="run it with 0 shots, or name a shots split in the task",
             )
-        if task.shots_data is not None:
-            return self._split(load_rows(task.shots_data, task.shots_data.split, {}, self._options))
-        if data.shots_split is None or data.shots_split == data.split:
+        if task.shots_data is None and data.shots_split in (None, data.split):
             return self.evaluated
-        return self._split(load_rows(data, data.shots_split, task.columns, self._options))
+        try:
+            if task.shots_data is not None:
+                return self._split(load_rows(task.shots_data, task.shots_data.split, {}, self._options))
+            assert data.shots_split is not None
+            return self._split(load_rows(data, data.shots_split, task.columns, self._options))
+        except DataError as error:
+            if task.shots_fixed:
+                raise
+            hint = f"without examples: {task.name}:0shot. {error.hint or ''}".strip()
+            raise DataError(f"the few-shot examples of task {task.name}: {error.message}", hint=hint) from error
 
     def _split(self, rows: Rows) -> Split:
         keep = self.task.keep

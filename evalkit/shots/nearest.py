@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evalkit.documents import ContextChoice, Document, Text
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import UsageError
 from evalkit.shots.source import ShotSource
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def words(text: str) -> list[str]:
 
 def _question(source: ShotSource, document: Document) -> str:
     if isinstance(document, Text):
-        raise DataError(f"task {source.task.name} scores whole texts, which have no examples", hint="use 0 shots")
+        raise UsageError(f"task {source.task.name} scores whole texts, which have no examples", hint="use 0 shots")
     # of several candidate questions all, so that nothing depends on which is right
     return "\n".join(document.questions) if isinstance(document, ContextChoice) else document.question
 

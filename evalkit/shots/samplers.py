@@ -10,8 +10,8 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from evalkit.documents import Cloze, OpenQuestion, Text
-from evalkit.errors import DataError, UsageError
+from evalkit.documents import Cloze, ContextChoice, MultipleChoice, OpenQuestion, Text
+from evalkit.errors import UsageError
 from evalkit.prompts import draw_shots
 from evalkit.shots.source import ShotSource
 from evalkit.task import Task
@@ -33,7 +33,7 @@ class ShotSampler(Protocol):
             For each wanted document, indices into `source.pool`, in the order in which the prompt shows them.
 
         Raises:
-            DataError: The pool is too small, or has no labels to balance.
+            UsageError: The pool is too small, or has no labels to balance.
         """
         ...
 
@@ -157,12 +157,17 @@ def _by_label(source: ShotSource) -> dict[str, list[int]]:
         pools.setdefault(_label(source, place), []).append(place)
     task = source.task
     if len(pools) < 2:
-        raise DataError(
+        raise UsageError(
             f"task {task.name} has no labels to balance: all examples have the same answer",
             hint="use another --shots-sampler, such as fixed or random",
         )
+    if len(pools) > task.shots and not isinstance(source.solved(0), MultipleChoice | ContextChoice):
+        raise UsageError(
+            f"--shots-sampler balanced needs labels; {task.name} has free answers, {len(pools):,} different ones",
+            hint="use nearest or fixed",
+        )
     if len(pools) > task.shots:
-        raise DataError(
+        raise UsageError(
             f"task {task.name} has {len(pools):,} different answers, which {task.shots} examples cannot balance",
             hint="ask for at least as many examples as there are labels, or use another --shots-sampler",
         )
@@ -172,7 +177,7 @@ def _by_label(source: ShotSource) -> dict[str, list[int]]:
 def _label(source: ShotSource, place: int) -> str:
     document = source.solved(place)
     if isinstance(document, Text):
-        raise DataError(f"task {source.task.name} scores whole texts, which have no labels", hint="use 0 shots")
+        raise UsageError(f"task {source.task.name} scores whole texts, which have no labels", hint="use 0 shots")
     if isinstance(document, Cloze | OpenQuestion):
         return document.answer
     return f"{document.golds[0]:06}"

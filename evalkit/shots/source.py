@@ -8,7 +8,7 @@ from functools import cached_property
 
 from evalkit.data import document_id
 from evalkit.documents import Document
-from evalkit.errors import DataError
+from evalkit.errors import UsageError
 from evalkit.task import Row, Task
 
 
@@ -45,11 +45,11 @@ class ShotSource:
             places.setdefault(document_id(row), set()).add(place)
         return places
 
-    def too_few(self, available: int, what: str = "rows") -> DataError:
+    def too_few(self, available: int, what: str = "rows") -> UsageError:
         """The error for a pool that is too small."""
         task = self.task
         source = task.data.id or next(iter(task.data.files.values()), "its data")
-        return DataError(
+        return UsageError(
             f"task {task.name} draws {task.shots} few-shot examples from split {task.data.shots_split} of {source}, "
             f"which has only {available} {what} to draw from",
             hint=f"ask for fewer, for example `{task.name}:{max(min(available, task.shots) - 1, 0)}shot`",

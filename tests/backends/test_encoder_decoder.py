@@ -13,7 +13,7 @@ import torch
 import evalkit
 from evalkit.backends.local import LocalBackend, LocalOptions, TokenizedRequests
 from evalkit.decoding import Decoding
-from evalkit.errors import ModelError, OverLengthError
+from evalkit.errors import OverLengthError, UsageError
 from evalkit.models import LoadedModel, ModelOptions, load_model
 from evalkit.requests import Generate, Generation, Request, Response, Roll, Score
 from tests.runner.test_evaluate import quiz
@@ -94,7 +94,7 @@ def test_texts_alone_are_refused_but_in_compatibility(tmp_path_factory) -> None:
     folder = tmp_path_factory.getbasetemp()
     model = loaded(folder, "t5", max_length=16)
     text = "Energy is neither created nor destroyed; it only changes its form."
-    with pytest.raises(ModelError, match="no likelihood of a text alone"):
+    with pytest.raises(UsageError, match="no likelihood of a text alone"):
         LocalBackend(model).prepare([Roll(text)])
     (found,) = answers(LocalBackend(model, LocalOptions(compat_lm_eval=True)), [Roll(text)])
     assert isinstance(found, Response)

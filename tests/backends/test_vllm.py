@@ -196,9 +196,11 @@ def test_what_vllm_cannot_have_is_one_sentence(directory: str, monkeypatch: pyte
     with pytest.raises(ModelError, match="beam search"):
         opened(directory).prepare([Generate("x", Decoding(beams=2))])
     monkeypatch.setattr("evalkit.backends.vllm.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="needs the package vllm") as error:
+    with pytest.raises(UsageError, match="needs the package vllm") as error:
         evalkit.run(model=f"vllm:{directory}", tasks="arc_easy", offline=True, limit="first:1", data_dir=directory)
-    assert error.value.hint
+    assert "evalkit[vllm]" in str(error.value.hint)
+    with pytest.raises(UsageError, match="names no model"):
+        open_vllm("vllm:", ModelOptions())
 
 
 def test_a_response_is_the_sum_of_its_windows() -> None:

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evalkit.cli.main import app
-from evalkit.errors import EvalkitError
+from evalkit.errors import EvalkitError, UsageError
 from evalkit.ratings import load_items, read_ratings
 from evalkit.ratings.file import RatingLog
 from evalkit.ratings.session import Session
@@ -181,3 +181,25 @@ def test_bad_input_is_one_sentence_and_an_exit_code(
     said = f"{caught.value.message} {caught.value.hint}"
     for word in words:
         assert word.replace("PORT", port) in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["--report", "bad.jsonl"], "not JSON", "evalkit rate"),
+        (["--report", "base.json"], "is a result file; --report takes ratings files (.jsonl)", "evalkit rate"),
+        (["base.samples.parquet"], "is a sample log", "base.json"),
+        (["base.json", "base.json"], "are the same result", "--mode score"),
+        (["base.json", "copy.json"], "are the same result", "--mode score"),
+    ],
+)
+def test_a_file_of_another_kind(
+    arguments: list[str], message: str, hint: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    Path("bad.jsonl").write_text("no ratings\n")
+    Path("copy.json").write_bytes(Path("base.json").read_bytes())
+    done = CliRunner().invoke(app, ["rate", *arguments])
+    assert isinstance(done.exception, UsageError)
+    assert message in done.exception.message
+    assert hint in str(done.exception.hint)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from evalkit.data import DataOptions, content_sha256, embedded, load_rows
+from evalkit.data.local import NotHere
 from evalkit.errors import DataError, UsageError
 from evalkit.task import DataSource
 
@@ -143,3 +144,24 @@ def test_real_data(source: DataSource, split: str, columns: dict[str, Any], rows
     loaded = load_rows(source, split, columns, offline(SHARED))
     assert len(loaded) == rows
     assert loaded.info.source == "data-dir"
+
+
+def test_what_the_pack_lacks_it_will_lack_when_pulled_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def has_another_split(*_: Any) -> None:
+        raise NotHere("has no split 'train' (it has 'test')", holds=True)
+
+    monkeypatch.setattr(embedded, "read", has_another_split)
+    with pytest.raises(DataError, match="the embedded pack has no split 'train'") as caught:
+        load_rows(SOURCE, "train", COLUMNS, offline(tmp_path))
+    assert "--embedded" not in (caught.value.hint or "")
+
+
+def test_several_places_without_the_data_are_told_in_the_plural(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def lacks_it(*_: Any) -> None:
+        raise NotHere("does not have it")
+
+    monkeypatch.setattr(embedded, "read", lacks_it)
+    with pytest.raises(DataError, match="and the embedded pack do not have it"):
+        load_rows(SOURCE, "test", COLUMNS, offline(tmp_path))

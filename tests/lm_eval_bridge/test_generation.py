@@ -451,7 +451,7 @@ def test_failures_are_left_out(both: Any) -> None:
         ("broken", TaskDefinitionError, "cannot score document 0: LookupError: no such thing"),
         ("strange", UsageError, "repetition_penalty"),
         ("missing", UsageError, "cannot be read: ModuleNotFoundError: .*nothing_of_the_kind"),
-        ("programs", UsageError, "runs code that the model writes"),
+        ("programs", UsageError, "runs code that the model writes, without a sandbox"),
     ],
 )
 def test_what_cannot_be_done_is_said(name: str, error: type[EvalkitError], message: str, both: Any) -> None:

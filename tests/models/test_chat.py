@@ -2,7 +2,7 @@ import pytest
 
 from evalkit.chat import ChatFormat, system_as_user
 from evalkit.engine.tokenization import TextEncoder
-from evalkit.errors import ModelError
+from evalkit.errors import ModelError, UsageError
 from evalkit.models import chat_format, render_chat
 from tests.tiny_models import CHAT_TEMPLATE, tiny_tokenizer
 
@@ -17,7 +17,7 @@ def test_renders_up_to_where_the_answer_begins() -> None:
 
 
 def test_no_template() -> None:
-    with pytest.raises(ModelError, match="has no chat template") as caught:
+    with pytest.raises(UsageError, match="has no chat template") as caught:
         render_chat(tiny_tokenizer(), [USER])
     assert "--chat-template" in (caught.value.hint or "")
 

@@ -37,7 +37,7 @@ def test_neither_path_nor_hub_id(spec: str, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(ModelError, match="not a hub id") as caught:
         resolve(spec)
     assert spec in caught.value.message
-    assert caught.value.hint
+    assert "`vllm:MODEL`, or `openai:MODEL@URL`" in str(caught.value.hint)
 
 
 def test_directory(tiny_llama: Path) -> None:

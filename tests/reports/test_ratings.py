@@ -99,3 +99,10 @@ def test_what_a_file_says_is_not_obeyed() -> None:
     assert "</script>" not in markdown(summary).replace("\\<", "").replace("\\>", "") or "\\</script\\>" in markdown(
         summary
     )
+
+
+def test_nobody_was_asked_where_all_answers_are_identical() -> None:
+    same = [choice(place, "tie", identical=True, left=None) for place in range(3)]
+    text = printed(replace(summary_of(same), raters={}))
+    assert "tuned: omega; nobody was asked" in " ".join(text.split())
+    assert "0 raters" not in text

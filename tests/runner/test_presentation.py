@@ -11,7 +11,7 @@ from evalkit import DataSource, MockModel, MultipleChoice, Task, Text
 from evalkit.chat import ChatFormat, system_as_user
 from evalkit.decoding import Decoding
 from evalkit.documents import OpenQuestion
-from evalkit.errors import UsageError
+from evalkit.errors import DataError, UsageError
 from evalkit.extraction import Pattern
 from evalkit.prompts import Prompt
 from evalkit.requests import Generate, Request, Score
@@ -213,3 +213,16 @@ def test_a_tasks_own_tags_stay() -> None:
     run = evalkit.run(model=model, tasks=[task], limit="first:1")
     assert run.tasks["sums"].samples[0].outcome == "wrong"
     assert run.tasks["sums"].settings["decoding"]["thinking"] == ["[", "]"]
+
+
+def test_samples_at_temperature_0_are_refused_before_data_is_read() -> None:
+    missing = open_task(data=DataSource(files={"test": "not-there.jsonl"}), metrics=("exact_match",))
+    with pytest.raises(UsageError, match="3 samples a prompt would all be the same"):
+        evalkit.run(model=MockModel(), tasks=[missing], samples=3)
+
+
+def test_missing_examples_can_be_done_without() -> None:
+    task = open_task(data=DataSource(id="own", rows=ROWS), shots_data=DataSource(files={"test": "no.jsonl"}), shots=2)
+    with pytest.raises(DataError, match="the few-shot examples of task sums") as error:
+        evalkit.run(model=MockModel(), tasks=[task])
+    assert str(error.value.hint).startswith("without examples: sums:0shot")

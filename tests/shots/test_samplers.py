@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.documents import Cloze, Document, MultipleChoice, OpenQuestion
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import UsageError
 from evalkit.prompts import draw_shots
 from evalkit.shots import ShotSource, depends_on_seed, sampler
 from evalkit.task import DataSource, Row, Task
@@ -94,14 +94,14 @@ def test_balanced_open_questions_by_answer() -> None:
 
 
 def test_nothing_to_balance() -> None:
-    with pytest.raises(DataError, match="30 different answers, which 4 examples cannot balance"):
+    with pytest.raises(UsageError, match="quiz has free answers, 30 different ones"):
         sampler("balanced", 0).draw(
             source(rows(1), rows(30), document=lambda row: OpenQuestion(row["q"], row["q"])), [0]
         )
-    with pytest.raises(DataError, match="all examples have the same answer"):
+    with pytest.raises(UsageError, match="all examples have the same answer"):
         sampler("balanced", 0).draw(source(rows(1), rows(30), document=lambda row: Cloze(row["q"], "x")), [0])
     few: list[Row] = [*rows(1), *({"q": f"b{number}", "n": 1} for number in range(9)), {"q": "c", "n": 2}]
-    with pytest.raises(DataError, match="only 1 rows of one of its labels"):
+    with pytest.raises(UsageError, match="only 1 rows of one of its labels"):
         sampler("balanced", 0).draw(source(rows(1, 50), few, shots=6), [0])
 
 
@@ -131,7 +131,7 @@ def test_random_is_even_and_another_for_each_document_and_seed() -> None:
 def test_too_small_a_pool(name: str) -> None:
     documents = rows(4)
     with pytest.raises(
-        DataError, match=r"draws 4 few-shot examples from split train of org/quiz, which has only 3 rows"
+        UsageError, match=r"draws 4 few-shot examples from split train of org/quiz, which has only 3 rows"
     ):
         sampler(name, 0).draw(source(documents, documents), [0])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.backends.base import Answer, Prepared
 from evalkit.backends.endpoint.account import Account
 from evalkit.backends.endpoint.address import Address
-from evalkit.backends.endpoint.client import CONTINUE, Client, RetryPolicy, Unanswered
+from evalkit.backends.endpoint.client import Client, RetryPolicy, Unanswered
 from evalkit.backends.endpoint.jobs import NEEDS_TOKENIZER, Worker
 from evalkit.backends.endpoint.pool import Job, answer_all
 from evalkit.backends.endpoint.probing import (
@@ -330,7 +330,9 @@ class EndpointBackend:
         if any(isinstance(request, Score) and request.context in self._rendered for request in requests):
             raise ModelError(
                 "answers after chat turns cannot be scored: only the server knows its chat template",
-                hint=f"leave --chat-template out for tasks that score answers, or {NEEDS_TOKENIZER}",
+                hint=_SCORE_HINT
+                if self.chat_only
+                else f"leave --chat-template out for tasks that score answers, or {NEEDS_TOKENIZER}",
             )
         if self._scoring is None:
             if self.chat_only:
@@ -359,4 +361,4 @@ def _hint(error: Unanswered) -> str:
         return "check the model's name and the URL, which mostly ends in /v1"
     if error.status is not None:
         return "check what the server's message names"
-    return f"check that the server runs and that the URL is right; {CONTINUE}"
+    return "check that the server runs and that the URL is right"
