@@ -176,5 +176,5 @@ def _not_multiple_choice(kind: str, name: str = "") -> UsageError:
     subject = f"task {name} asks" if name else "the task asks"
     return UsageError(
         f"{subject} no multiple-choice questions (its documents are {kind}), so `:cot` has no choices to show",
-        hint="leave `:cot` out",
+        hint="use gsm8k_cot" if name == "gsm8k" else "leave `:cot` out",
     )

@@ -186,3 +186,9 @@ def test_a_group_is_averaged_by_the_letters() -> None:
     run = evalkit.run(model=MockModel(texts=reply), tasks=["outer:cot", *tasks], limit="first:8")
     assert run.groups["outer:cot"].metrics[METRIC].value == 5 / 8
     assert run.groups["pair"].metrics.keys() == {"acc"}
+
+
+def test_gsm8k_has_a_form_of_its_own() -> None:
+    with pytest.raises(UsageError) as caught:
+        select("gsm8k:cot")
+    assert caught.value.hint == "use gsm8k_cot"

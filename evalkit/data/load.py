@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,10 @@ from evalkit.task import DataSource
 logger = logging.getLogger(__name__)
 
 _PACK = "the embedded pack"
+
+
+class _Partial(DataError):
+    """A place has the dataset, just not the configuration or split; the message says which it has."""
 
 
 def load_rows(source: DataSource, split: str, columns: Mapping[str, Any], options: DataOptions) -> Rows:
@@ -82,14 +85,19 @@ def _test_set(source: DataSource, split: str, options: DataOptions) -> tuple[Fou
     if found := test_sets.cached(source):
         return found, "sacrebleu", source.id
     twin = test_sets.twin(source)
+    at_hand = ""
     if twin is not None and source.config is not None:
-        with suppress(DataError):  # what is missing is told of the test set
+        try:
             copy, origin = _search(twin, split, {}, replace(options, offline=True))
             rows = test_sets.twin_rows(copy.rows, source.config)
             return Found(rows, copy.config, copy.revision), origin, twin.id
+        except _Partial as error:  # other pairs of languages are here
+            at_hand = f"; {error.message}"
+        except DataError:
+            pass  # what is missing is told of the test set
     if options.offline:
         raise DataError(
-            f"{test_sets.label(source)} is not in its cache, and nothing may be fetched offline",
+            f"{test_sets.label(source)} is not in its cache, and nothing may be fetched offline{at_hand}",
             hint=test_sets.ways(source),
         )
     return test_sets.download(source), "sacrebleu", source.id
@@ -111,7 +119,8 @@ def _search(source: DataSource, split: str, columns: Mapping[str, Any], options:
     clauses = "; ".join(f"{' and '.join(names)} {_agreeing(clause, names)}" for clause, names in places.items())
     pack_has_it = any(place == _PACK and reason.holds for place, reason in reasons)
     label = describe(source.id, source.config, split)
-    raise DataError(f"{label}, was not found: {clauses}", hint=_ways_to_provide(source, options, pack_has_it))
+    kind = _Partial if any(reason.holds for _, reason in told) else DataError
+    raise kind(f"{label}, was not found: {clauses}", hint=_ways_to_provide(source, options, pack_has_it))
 
 
 def _places(

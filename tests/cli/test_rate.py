@@ -143,7 +143,8 @@ def test_merge_and_report(folder: Path) -> None:
 
 
 def test_where_all_answers_are_identical_nobody_is_asked(folder: Path) -> None:
-    out = run(folder, "base.json", "base.json", "-o", "same.jsonl")
+    write_run(folder / "alike.json", "secret-bravo", {"Name a fruit.": "Pear"})
+    out = run(folder, "base.json", "alike.json", "-o", "same.jsonl")
     assert "5 documents with identical answers" in " ".join(out.split())
     assert out.startswith("Undecided which one people prefer: tuned wins 50% of 5 documents")
 

@@ -165,3 +165,12 @@ def test_several_places_without_the_data_are_told_in_the_plural(
     monkeypatch.setattr(embedded, "read", lacks_it)
     with pytest.raises(DataError, match="and the embedded pack do not have it"):
         load_rows(SOURCE, "test", COLUMNS, offline(tmp_path))
+
+
+def test_a_test_set_s_twin_says_which_pairs_it_has(
+    tmp_path: Path, write_parquet: WriteParquet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.data.test_sets.cached", lambda _: None)
+    write_parquet(tmp_path / "haoranxu/WMT22-Test/en-de/test-00000-of-00001.parquet", [ROW])
+    with pytest.raises(DataError, match=r"nothing may be fetched offline; .*'en-zh'.*'?en-de'?"):
+        load_rows(DataSource(id="sacrebleu:wmt22", config="en-zh"), "test", {}, offline(tmp_path))

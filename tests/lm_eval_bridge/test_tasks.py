@@ -247,3 +247,22 @@ def test_index_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert second["mmlu"].kind is Kind.GROUP
     assert second["ai2_arc"].tags == {"arc_easy", "arc_challenge"}
     assert (second["arc_easy"].yaml_path or Path()).is_file()
+
+
+def test_a_split_that_the_data_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.tasks._factory import TaskFactory
+
+    def build(*_: object) -> None:
+        raise KeyError("train")
+
+    monkeypatch.setattr(TaskFactory, "_build_task", build)
+    with pytest.raises(DataError, match="quiz reads split 'train', which the data at hand does not have") as caught:
+        task_run._build(library.Leaf("quiz", None, None, {"fewshot_split": "train"}))
+    assert "--data-dir" in (caught.value.hint or "")
+
+
+def test_code_of_the_model_is_refused_before_the_task_s_own_code_is_imported() -> None:
+    """humaneval's functions fetch the hub's code_eval when they are imported."""
+    with pytest.raises(UsageError, match="runs code that the model writes, without a sandbox") as caught:
+        load("humaneval", None)
+    assert "evalkit's humaneval" in (caught.value.hint or "")

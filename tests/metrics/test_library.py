@@ -207,7 +207,9 @@ def test_names_come_from_the_data_directories_before_the_hub(tmp_path: Path) -> 
 
 
 def test_code_from_the_hub_needs_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TaskDefinitionError, match="code that the hub would send") as caught:
+    with pytest.raises(
+        TaskDefinitionError, match="would be fetched from the hub as Python code, if it exists"
+    ) as caught:
         ready(text_metric("evaluate:rouge/rouge1"))
     assert "--trust-remote-code" in (caught.value.hint or "")
     asked: list[Any] = []

@@ -79,6 +79,9 @@ def test_the_judge_is_the_first_metric_of_right_and_wrong() -> None:
     for names, message in ((("pass@1",), "right or wrong"), (("exact_match@nowhere",), "names no extractor")):
         with pytest.raises(TaskDefinitionError, match=message):
             measures(names, extractors, find)
+    with pytest.raises(TaskDefinitionError) as caught:
+        measures(("exact_match@strict",), {}, find)
+    assert caught.value.hint == "the task has no extractors: add `extract:`"
 
 
 def test_each_text_is_judged_once() -> None:
