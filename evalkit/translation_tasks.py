@@ -78,6 +78,7 @@ def translation_task(spec: str, shots: int = 0) -> Task:
         metrics=METRICS,
         own_metrics={name: metrics[name] for name in METRICS},
         decoding=Decoding(max_new_tokens=256, stop=("\n",)),
+        chat=False,  # the prompt is lm-eval's, a text to be continued
         shots=shots,
         shots_exclude_self=data.shots_split == data.split,
         about=f"translation from {languages}",
