@@ -171,12 +171,13 @@ def _serve(session: Session, port: int, browser: bool) -> None:
 
     progress = _Progress(session)
     with RatingServer(session, port, progress.show) as server:
-        typer.echo(f"Rate here, as {session.rater}: {server.address}", err=True)
-        typer.echo('"Finish" on the page or Ctrl-C ends it; every rating is saved at once.', err=True)
-        progress.show()
-        if browser and _has_screen():
-            webbrowser.open(server.address)
+        # Ctrl-C ends the session from the moment on that the page can be reached
         try:
+            typer.echo(f"Rate here, as {session.rater}: {server.address}", err=True)
+            typer.echo('"Finish" on the page or Ctrl-C ends it; every rating is saved at once.', err=True)
+            progress.show()
+            if browser and _has_screen():
+                webbrowser.open(server.address)
             server.finished.wait()
         except KeyboardInterrupt:
             pass
