@@ -38,7 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
-    "reports": {"reports", "ratings", "results", "run_plan", "stats", "task", ""},
+    "evalkit/compare": {
+        *("errors", "files", "json_node", "results", "comparison", "stats", "metrics", "summaries", "aggregate", ""),
+        *("data", "task", "reports"),
+    },
+    "evalkit/gate": {"errors", "files", "yaml_file", "results", "comparison", "compare", "stats", "reports", ""},
+    "reports": {"reports", "ratings", "results", "run_plan", "comparison", "compare", "gate", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 
