@@ -44,9 +44,9 @@ def plain(model: torch.nn.Module, sequences: list[Sequence]) -> list[np.ndarray]
     """One forward pass a sequence, float64 log-softmax."""
     values = []
     for sequence in sequences:
-        tokens = torch.from_numpy(sequence.inputs.astype(np.int64))[None]
+        tokens = torch.from_numpy(sequence.inputs.astype(np.int64))[None].to(model.device)
         with torch.inference_mode():
-            logits = model(tokens, use_cache=False).logits[0, sequence.first_scored :].double()
+            logits = model(tokens, use_cache=False).logits[0, sequence.first_scored :].double().cpu()
         targets = torch.from_numpy(sequence.targets.astype(np.int64))[:, None]
         values.append(torch.log_softmax(logits, -1).gather(1, targets)[:, 0].numpy())
     return values
