@@ -16,6 +16,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from transformers import GenerationConfig, PreTrainedModel
 from benchmarks.gpu import MAX_LENGTH, MODELS, Row, build_model, cell, emit
 from evalkit.decoding import Decoding
 from evalkit.engine.engine import Engine
-from evalkit.engine.generation import packed
 from evalkit.engine.generation.prompt import Prompt
 from evalkit.engine.sequences import TokenArray
 
@@ -76,13 +76,15 @@ def read(path: Path, name: str, count: int | None) -> tuple[list[TokenArray], li
     return prompts, np.random.default_rng(0).integers(1, LONGEST_ANSWER + 1, len(prompts)).tolist()
 
 
-def ours(model: PreTrainedModel, block_rows: int) -> Way:
-    """The engine, so many rows attending in one kernel call."""
+def ours(model: PreTrainedModel) -> Way:
+    """The engine. It turns cuDNN's attention off for the process, which also helps the ways after it."""
     generator = Engine(model, MAX_LENGTH).generator
+    path = generator.path
+    assert generator.check is not None
+    emit({"what": f"the check of {path.name}"} | asdict(generator.check))
 
     def write(prompts: Sequence[TokenArray], limits: Sequence[int]) -> Texts:
         asked = [Prompt(tokens, Decoding(max_new_tokens=limit)) for tokens, limit in zip(prompts, limits, strict=True)]
-        packed.BLOCK_ROWS = block_rows
         found = dict(one for finished in generator.generate(asked, lambda _: "") for one in finished)
         return [found[index][0].tokens for index in range(len(prompts))]
 
@@ -165,11 +167,11 @@ def measure(way: Way, prompts: Sequence[TokenArray], limits: Sequence[int], repe
 
 
 def ways(model: PreTrainedModel, names: Sequence[str]) -> Iterator[tuple[str, Way]]:
-    """The chosen ways: `evalkit:ROWS`, `generate:BATCH`, `generate_batch`."""
+    """The chosen ways: `evalkit`, `generate:BATCH`, `generate_batch`."""
     for name in names:
         kind, _, number = name.partition(":")
         if kind == "evalkit":
-            yield name, ours(model, int(number or packed.BLOCK_ROWS))
+            yield name, ours(model)
         elif kind == "generate":
             yield name, static(model, int(number))
         elif kind == "generate_batch":
