@@ -126,7 +126,13 @@ def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
     """
     generator = np.random.default_rng(1)
     known = np.concatenate([sequence.inputs for sequence in sequences])
-    strangers = [generator.choice(known, 61) for _ in range(STRANGERS)]
+    # every other one goes on from what the sequences share, so that some stand in the same batch however small it is
+    strangers = [
+        generator.choice(known, 61)
+        if place % 2
+        else np.concatenate([sequences[-1].inputs, generator.choice(known, 13)])
+        for place in range(STRANGERS)
+    ]
     crowd = [*sequences, *(Sequence(tokens[:-1], tokens[-1:]) for tokens in strangers)]
     together, crowded = (_values(path, many, plan.depth_first(many), 0) for many in (sequences, crowd))
     for index in (0, 2, 4):
