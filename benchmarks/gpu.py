@@ -280,7 +280,8 @@ def run(arguments: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build_model(arguments.model, device)
     peak = matrix_peak(model)
-    engine = Engine(model, MAX_LENGTH, token_budget=arguments.budget, deterministic=arguments.deterministic)
+    options = {"token_budget": arguments.budget, "share_prefixes": not arguments.padded}
+    engine = Engine(model, MAX_LENGTH, deterministic=arguments.deterministic, **options)
     name = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     machine = {"what": name, "cores": os.cpu_count(), "matrix_teraflops_per_second": peak / 1e12}
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -335,6 +336,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     running.add_argument("--model", choices=MODELS, default="8b")
     running.add_argument("--budget", type=int, help="distinct tokens a batch; by default the engine's choice")
     running.add_argument("--deterministic", action="store_true", help="the engine's mode of that name")
+    running.add_argument("--padded", action="store_true", help="share nothing, for comparison")
     running.add_argument("--tasks", nargs="*", choices=BENCHMARKS, default=list(BENCHMARKS))
     running.add_argument("--limit", type=int, help="documents of each benchmark, a seeded sample")
     running.add_argument("--sweep", choices=BENCHMARKS, help="token budgets and determinism on this benchmark")

@@ -33,6 +33,9 @@ NAME = "evalkit_packed"
 # query are made in the same order whatever stands beside it (measured: benchmarks/determinism.py).
 EXACT_KEYS = 512
 
+# Numbers at whose multiples the rows of a mask begin: others are copied for every layer.
+MASK_ALIGNMENT = 16
+
 MaskRule = Callable[[Any, Any, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -221,7 +224,15 @@ def _group_mask(
     if run.exact_rows is not None:
         allowed[:, len(group.keys) :] = False
         allowed = torch.nn.functional.pad(allowed, (0, 0, 0, run.exact_rows - length), value=True)
-    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, -torch.inf)
+    return added_mask(allowed, dtype)
+
+
+def added_mask(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to scores: 0 where a key is seen, else -inf; rows begin where fused kernels of accelerators want it."""
+    width = allowed.shape[-1]
+    spare = 0 if allowed.device.type == "cpu" else -width % MASK_ALIGNMENT
+    mask = torch.zeros((*allowed.shape[:-1], width + spare), dtype=dtype, device=allowed.device)[..., :width]
+    return mask.masked_fill_(~allowed, -torch.inf)
 
 
 def _packed_forward(
@@ -257,17 +268,24 @@ def _packed_forward(
             attended = _fused_attention(queries, keys, values, group.mask, scaling)
         else:
             attended = _explicit_attention(queries, keys, values, group.mask, scaling, softcap, s_aux)
-        output[:, group.start : group.stop] = attended[:, :, : group.stop - group.start].transpose(1, 2)
+        target = output[:, group.start : group.stop].unflatten(2, attended.shape[1:3])
+        target.copy_(attended[:, :, :, : group.stop - group.start].permute(0, 3, 1, 2, 4))
     return output, None
 
 
 def _fused_attention(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scaling: float | None
 ) -> torch.Tensor:
-    repeats = queries.shape[1] // keys.shape[1]
-    if repeats > 1 and mask is not None and queries.device.type != "cpu":
-        # the accelerators' fused kernels that take a mask want a key head for every query head
-        keys, values = keys.repeat_interleave(repeats, dim=1), values.repeat_interleave(repeats, dim=1)
+    """Attention by PyTorch's kernels: [1, key heads, group, queries, value head size]."""
+    heads = keys.shape[1]
+    if queries.shape[1] != heads and mask is not None and queries.device.type != "cpu":
+        # the accelerators' kernels that take a mask want a key head for every query head: the key heads stand in for a
+        # batch, and the one key head of each for its whole group
+        grouped = queries[0].unflatten(0, (heads, -1))
+        shape = (*grouped.shape[:2], -1, -1)
+        return scaled_dot_product_attention(
+            grouped, keys[0, :, None].expand(shape), values[0, :, None].expand(shape), attn_mask=mask, scale=scaling
+        )[None]
     return scaled_dot_product_attention(
         queries,
         keys,
@@ -275,8 +293,8 @@ def _fused_attention(
         attn_mask=mask,
         is_causal=mask is None,
         scale=scaling,
-        enable_gqa=queries.shape[1] != keys.shape[1],
-    )
+        enable_gqa=queries.shape[1] != heads,
+    ).unflatten(1, (heads, -1))
 
 
 def _explicit_attention(
@@ -288,8 +306,9 @@ def _explicit_attention(
     softcap: float | None,
     sinks: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Attention with soft-capped scores (Gemma 2) or attention sinks (gpt-oss), which the fused kernel does not know."""
-    repeats = queries.shape[1] // keys.shape[1]
+    """As `_fused_attention` with soft-capped scores (Gemma 2) or attention sinks (gpt-oss), which no kernel knows."""
+    heads = keys.shape[1]
+    repeats = queries.shape[1] // heads
     keys, values = keys.repeat_interleave(repeats, dim=1), values.repeat_interleave(repeats, dim=1)
     scores = (queries @ keys.transpose(2, 3)).float() * (scaling if scaling is not None else queries.shape[-1] ** -0.5)
     if softcap is not None:
@@ -300,8 +319,10 @@ def _explicit_attention(
     scores = scores + mask
     if sinks is not None:
         column = sinks.reshape(1, -1, 1, 1).expand(1, scores.shape[1], scores.shape[2], 1).to(scores.dtype)
-        return (torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1].to(values.dtype)) @ values
-    return torch.softmax(scores, dim=-1).to(values.dtype) @ values
+        weights = torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+    else:
+        weights = torch.softmax(scores, dim=-1)
+    return (weights.to(values.dtype) @ values).unflatten(1, (heads, -1))
 
 
 AttentionInterface.register(NAME, _packed_forward)

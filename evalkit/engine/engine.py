@@ -73,6 +73,9 @@ class Engine:
         upcast: bool = True,
         deterministic: bool = False,
     ) -> None:
+        if model.device.type == "cuda":
+            # cuDNN builds a plan for each new shape, and here nearly every call has one of its own; for the whole process
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self.split = split_model(model)
         self.deterministic = deterministic
         self.path: Path

@@ -29,6 +29,7 @@ LARGEST_TOLERANCE_HALF = 0.5
 SHORT_PREFIX = 24
 LONGEST_PREFIX_ON_CPU = 1100
 LONGEST_PREFIX = 8200
+STRANGERS = 12
 
 Plain = Callable[[int], list[np.ndarray]]
 
@@ -119,11 +120,24 @@ def expected_values(
 
 
 def _alone_is_the_same(path: Path, sequences: list[Sequence]) -> bool:
-    """Whether every sequence has, to the bit, the same scores alone as together with the others."""
-    together = _values(path, sequences, plan.depth_first(sequences), 0)
-    for index in (0, 2):
+    """Whether sequences have, to the bit, the same scores alone as together with the others, and with many strangers.
+
+    Strangers matter to mixtures of experts: how many tokens go to an expert decides which product of matrices computes it.
+    """
+    generator = np.random.default_rng(1)
+    known = np.concatenate([sequence.inputs for sequence in sequences])
+    # every other one goes on from what the sequences share, so that some stand in the same batch however small it is
+    strangers = [
+        generator.choice(known, 61)
+        if place % 2
+        else np.concatenate([sequences[-1].inputs, generator.choice(known, 13)])
+        for place in range(STRANGERS)
+    ]
+    crowd = [*sequences, *(Sequence(tokens[:-1], tokens[-1:]) for tokens in strangers)]
+    together, crowded = (_values(path, many, plan.depth_first(many), 0) for many in (sequences, crowd))
+    for index in (0, 2, 4):
         apart = _values(path, sequences, plan.depth_first(sequences, [index]), 0)
-        if apart[index].tobytes() != together[index].tobytes():
+        if not apart[index].tobytes() == together[index].tobytes() == crowded[index].tobytes():
             return False
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,9 @@ def plain(model: torch.nn.Module, sequences: list[Sequence]) -> list[np.ndarray]
     """One forward pass a sequence, float64 log-softmax."""
     values = []
     for sequence in sequences:
-        tokens = torch.from_numpy(sequence.inputs.astype(np.int64))[None]
+        tokens = torch.from_numpy(sequence.inputs.astype(np.int64))[None].to(model.device)
         with torch.inference_mode():
-            logits = model(tokens, use_cache=False).logits[0, sequence.first_scored :].double()
+            logits = model(tokens, use_cache=False).logits[0, sequence.first_scored :].double().cpu()
         targets = torch.from_numpy(sequence.targets.astype(np.int64))[:, None]
         values.append(torch.log_softmax(logits, -1).gather(1, targets)[:, 0].numpy())
     return values
@@ -164,6 +165,20 @@ def test_a_model_that_fixed_sizes_do_not_make_deterministic_is_computed_one_at_a
     monkeypatch.setattr("evalkit.engine.self_check._alone_is_the_same", lambda *_: False)
     engine = Engine(load("llama", tmp_path), 512, deterministic=True)
     assert (engine.check.path, engine.check.deterministic) == ("padded", "one at a time")
+
+
+def test_scores_that_move_among_many_strangers_are_seen_at_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = PackedPath.launch
+
+    def crowded(path, sequences, batch):  # noqa: ANN001, ANN202
+        launched = launch(path, sequences, batch)
+        return replace(launched, values=launched.values + 1e-6) if len(batch.pieces) > 5 else launched
+
+    assert Engine(load("llama", tmp_path), 512, deterministic=True).check.deterministic == "fixed sizes"
+    monkeypatch.setattr(PackedPath, "launch", crowded)
+    assert Engine(load("llama", tmp_path), 512, deterministic=True).check.deterministic == "one at a time"
 
 
 @pytest.mark.parametrize("rope_type", ["dynamic", "longrope"])

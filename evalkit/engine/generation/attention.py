@@ -18,7 +18,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from evalkit.engine.attention import MaskRule, PackedAttentionError, attention_named
+from evalkit.engine.attention import MaskRule, PackedAttentionError, added_mask, attention_named
 from evalkit.engine.generation.store import Node, Store
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _step_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Step
         raise PackedAttentionError("decoding attention was used outside a decoding step")
 
     def added(allowed: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, -torch.inf)
+        return added_mask(allowed, dtype)
 
     def seen(positions: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         return mask_function(0, 0, positions, keys)
@@ -328,6 +328,13 @@ def _attend(
             queries, keys.expand(shape), values.expand(shape), 0.0, causal, attn_mask=mask, scale=scale
         )
         return attended, weights
+    if softcap is None and _has_kernel(queries, keys, values, mask):
+        shape = (keys.shape[0], queries.shape[1], *keys.shape[2:])
+        bias = None if mask is None else mask.expand(*queries.shape[:3], keys.shape[2])
+        attended, weights, *_ = torch.ops.aten._scaled_dot_product_efficient_attention(
+            queries, keys.expand(shape), values.expand(shape), bias, True, 0.0, causal, scale=scale
+        )
+        return attended, weights[..., : queries.shape[2]]
     scores = (queries @ keys.transpose(2, 3)).float() * scale
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -339,6 +346,14 @@ def _attend(
     # a query that sees nothing of this part weighs nothing
     probabilities = torch.exp(scores - weights.nan_to_num(neginf=0.0)[..., None])
     return probabilities.to(values.dtype) @ values, weights
+
+
+def _has_kernel(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> bool:
+    """Whether CUDA's memory-efficient kernel, which returns normalisers, takes this."""
+    if queries.device.type != "cuda" or keys.shape[-1] != values.shape[-1] or keys.shape[-1] % 8:
+        return False
+    # a query that sees nothing of a shared node is the explicit computation's; only those masks have rows of their own
+    return mask is None or mask.dim() == 4
 
 
 AttentionInterface.register(NAME, _step_forward)

@@ -17,8 +17,10 @@ from evalkit.engine.transfer import to_device
 
 # A fork of more tokens than this makes them a node that both share; fewer are copied.
 SHORTEST_NODE = 64
-# Rows that attend in one kernel call, as far as the longest of them.
-BLOCK_ROWS = 8
+# Rows that attend in one kernel call, as far as the longest of them. Idle keys cost a CPU more than calls; an accelerator
+# waits for calls.
+BLOCK_ROWS_CPU = 8
+BLOCK_ROWS = 256
 # Rows the kernel may work through for nothing, as a share of those in use, before they are moved together.
 IDLE_ROWS = 0.25
 
@@ -37,6 +39,7 @@ class PackedDecoding:
     def __init__(self, split: SplitModel, memory_bytes: int | None = None) -> None:
         self.split = split
         self.device = split.core.device
+        self.block_rows = BLOCK_ROWS_CPU if self.device.type == "cpu" else BLOCK_ROWS
         self.bytes_per_token = memory.Footprint.of(split).carried
         self._memory_bytes = memory_bytes
         self._store = Store(self.device)
@@ -145,8 +148,8 @@ class PackedDecoding:
         lengths[rows] = [slot.length + 1 for slot in slots]
         starts[rows] = [slot.start for slot in slots]
         blocks = tuple(
-            (first, min(first + BLOCK_ROWS, count), int(lengths[first : first + BLOCK_ROWS].max()))
-            for first in range(0, count, BLOCK_ROWS)
+            (first, min(first + self.block_rows, count), int(lengths[first : first + self.block_rows].max()))
+            for first in range(0, count, self.block_rows)
         )
         on_rows, on_lengths, positions, on_starts = (
             to_device(array, self.device) for array in (rows, lengths, starts + lengths - 1, starts)

@@ -66,7 +66,7 @@ def next_logits(model: Any, tokens: TokenArray) -> torch.Tensor:
 
 def transformers_generate(model: Any, prompt: TokenArray, ends: frozenset[int], decoding: Decoding) -> Any:
     """What transformers' own `generate` writes: sequences without the prompt, cut behind an end token, and scores."""
-    tokens = torch.from_numpy(prompt.astype(np.int64))[None]
+    tokens = torch.from_numpy(prompt.astype(np.int64))[None].to(model.device)
     with torch.inference_mode():
         output = model.generate(
             tokens,
