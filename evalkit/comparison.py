@@ -392,7 +392,7 @@ class Ranking:
 
     def to_json(self) -> dict[str, Any]:
         """The ranking as JSON values, without the runs' samples (schema `evalkit.ranking/1`)."""
-        from evalkit.comparing.ranking_json import ranking_to_json
+        from evalkit.comparing.to_json import ranking_to_json
 
         return ranking_to_json(self)
 

@@ -74,7 +74,7 @@ def compare_all(
     sides = load_sides(runs)
     allowed = allowed_fields(allow)
     drafts = [draft(one, other, allowed, tasks, metrics) for one, other in combinations(sides, 2)]
-    return Comparisons(settle(drafts, alpha, tolerance), rank(sides, tasks=tasks, alpha=alpha, margin=margin))
+    return Comparisons(settle(drafts, alpha, tolerance), rank(sides, tasks=tasks, alpha=alpha, allow=allow))
 
 
 def _tolerance(margin: float, alpha: float, margins: Mapping[str, float] | None) -> Tolerance:

@@ -1,0 +1,206 @@
+"""Every run of a leaderboard against every other: the paired difference of their mean scores, all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from evalkit.comparing.score_matrix import Mean
+from evalkit.comparison import Change, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+EXACT = 15
+"""Documents, or clusters, that differ between two runs, up to which the sign-flip test is exact and is taken."""
+
+
+def pairwise(mean: Mean, metric: str, alpha: float) -> dict[tuple[int, int], Change]:
+    """The change of the score from the worse to the better run, for every pair (better, worse) of places.
+
+    Independent right-or-wrong documents that count alike have Tango's score interval and McNemar's mid-p. Any others have
+    the standard error √(Σ w² SE²) over tasks, cluster-robust where documents come in clusters, and t with Welch's and
+    Satterthwaite's degrees of freedom; where at most 15 documents differ, p is that of the exact sign-flip test. p is
+    adjusted for all pairs together (Holm).
+
+    Args:
+        mean: The runs' scores.
+        metric: What the score is called.
+        alpha: Level.
+    """
+    from evalkit.stats.multiple import holm
+
+    scores = mean.scores
+    order = sorted(range(len(scores)), key=lambda run: -scores[run])
+    pairs = [(better, worse) for better, worse in combinations(order, 2)]
+    changes = list(_pool(mean, metric, pairs, alpha) if mean.is_pool else _weighted(mean, metric, pairs, alpha))
+    adjusted = holm([1.0 if change.p is None else change.p for change in changes])
+    return {
+        pair: _judged(change, None if change.p is None else p, alpha)
+        for pair, change, p in zip(pairs, changes, adjusted, strict=True)
+    }
+
+
+def _judged(change: Change, p: float | None, alpha: float) -> Change:
+    told_apart = p is not None and p < alpha and change.difference > 0
+    if told_apart:
+        reason = "the better one is better beyond chance"
+    elif change.fixed == change.broken == 0:
+        reason = "the scores of all documents are the same"
+    else:
+        reason = "the difference may be chance"
+    verdict = Verdict.IMPROVED if told_apart else Verdict.UNDECIDED
+    return replace(change, p_adjusted=p, verdict=verdict, reason=reason)
+
+
+def _pool(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -> Iterator[Change]:
+    import numpy as np
+
+    from evalkit.stats.paired import mcnemar_mid_p, tango
+    from evalkit.stats.power import detectable_binary_difference
+
+    values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
+    both = values @ values.T  # documents that two runs get right
+    n = mean.n
+    for better, worse in pairs:
+        wins, losses = (int(both[run, run] - both[better, worse]) for run in (better, worse))
+        at, at_margin = (tango(wins, losses, n, level) for level in (1 - alpha, 1 - 2 * alpha))
+        variance = ((wins + losses) / n - ((wins - losses) / n) ** 2) / max(1, n - 1)
+        yield _change(
+            mean,
+            metric,
+            (better, worse),
+            stderr=math.sqrt(variance) or None,
+            interval=(at.low, at.high),
+            margin_interval=(at_margin.low, at_margin.high),
+            p=mcnemar_mid_p(wins, losses),
+            test="Tango score interval, McNemar mid-p",
+            moved=(wins, losses),
+            detectable=detectable_binary_difference((wins + losses) / n, n, alpha=alpha),
+            alpha=alpha,
+        )
+
+
+def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -> Iterator[Change]:
+    import numpy as np
+
+    from evalkit.stats.power import detectable_difference
+
+    units = np.concatenate([mean.tasks[leaf].units(weight) for leaf, weight in mean.weights.items()], axis=1)
+    values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
+    slack = 1e-12 * max(1e-300, float(np.abs(units).max()))
+    covariances = _covariances(mean)
+    scores = mean.scores
+    for better, worse in pairs:
+        steps = values[better] - values[worse]
+        parts = units[better] - units[worse]
+        parts = parts[np.abs(parts) > slack]
+        total, squares = covariances
+        variance = float(total[better, better] + total[worse, worse] - 2 * total[better, worse])
+        known = bool(len(parts)) and math.isfinite(variance) and variance > 1e-12 * float(np.sum(parts**2))
+        stderr = math.sqrt(variance) if known else None
+        freedom = variance**2 / float(squares[better, worse]) if known else math.nan
+        difference = float(scores[better] - scores[worse])
+        intervals, p, test = _t(difference, stderr, freedom, parts, alpha)
+        yield _change(
+            mean,
+            metric,
+            (better, worse),
+            stderr=stderr,
+            interval=intervals[0],
+            margin_interval=intervals[1],
+            p=p,
+            test=test,
+            moved=(int((steps > 1e-9).sum()), int((steps < -1e-9).sum())),
+            detectable=detectable_difference(variance, 1, alpha=alpha) if known else None,
+            alpha=alpha,
+        )
+
+
+def _t(
+    difference: float, stderr: float | None, freedom: float, parts: Array, alpha: float
+) -> tuple[list[tuple[float, float] | None], float, str]:
+    """Limits at the levels 1 - alpha and 1 - 2 alpha, p and test; `parts` are the units that differ."""
+    from evalkit.stats.permutation import sign_flip
+    from evalkit.stats.special import t_quantile, t_tails
+
+    if stderr is None:
+        return [None, None], sign_flip(parts.tolist()), "sign-flip test"
+    halves = [t_quantile(level, freedom) * stderr for level in (1 - alpha / 2, 1 - alpha)]
+    intervals: list[tuple[float, float] | None] = [(difference - half, difference + half) for half in halves]
+    if len(parts) <= EXACT:
+        return intervals, sign_flip(parts.tolist()), "t interval within tasks, exact sign-flip test"
+    return intervals, t_tails(difference / stderr, freedom), "paired t within tasks"
+
+
+def _covariances(mean: Mean) -> tuple[Array, Array]:
+    """What the differences of all pairs need, from one pass over the documents.
+
+    Of a task C / (C - 1) Σ_c (S_a - n_c a)(S_b - n_c b), the cluster-robust covariance of two runs' weighted scores.
+
+    Returns:
+        Covariance of the runs' scores, [runs, runs]; and Σ over tasks of (variance of the difference)² / degrees of freedom,
+        [runs, runs]. Infinite where a task has a single document or cluster, which says nothing of its spread.
+    """
+    import numpy as np
+
+    runs = len(mean.scores)
+    total, squares = np.zeros((runs, runs)), np.zeros((runs, runs))
+    for leaf, weight in mean.weights.items():
+        task = mean.tasks[leaf]
+        centred = replace(task, values=task.values - task.means[:, None]).units(weight)
+        count = centred.shape[1]
+        if count < 2:
+            return np.full((runs, runs), np.inf), squares
+        own = centred @ centred.T * (count / (count - 1))
+        total += own
+        variances = np.add.outer(np.diag(own), np.diag(own)) - 2 * own
+        squares += variances**2 / (count - 1)
+    return total, squares
+
+
+def _change(
+    mean: Mean,
+    metric: str,
+    pair: tuple[int, int],
+    *,
+    stderr: float | None,
+    interval: tuple[float, float] | None,
+    margin_interval: tuple[float, float] | None,
+    p: float | None,
+    test: str,
+    moved: tuple[int, int],
+    detectable: float | None,
+    alpha: float,
+) -> Change:
+    better, worse = pair
+    scores = mean.scores
+    return Change(
+        metric=metric,
+        higher_is_better=True,
+        n=mean.n,
+        clusters=mean.clusters,
+        before=float(scores[worse]),
+        after=float(scores[better]),
+        difference=float(scores[better] - scores[worse]),
+        stderr=stderr,
+        interval=interval,
+        margin_interval=margin_interval,
+        p=p,
+        p_adjusted=None,
+        test=test,
+        fixed=moved[0],
+        broken=moved[1],
+        detectable=detectable,
+        margin=0.0,
+        verdict=Verdict.UNDECIDED,
+        reason="",
+        bounds=(0.0, 1.0),
+        alpha=alpha,
+    )
