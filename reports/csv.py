@@ -11,7 +11,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from evalkit.comparison import Change, Comparison, Standing
+from evalkit.comparison import Change, Comparison, Side
 from evalkit.reports.text import visible
 from evalkit.results import MetricValue, Run, TaskResult
 
@@ -110,9 +110,9 @@ def change_cells(change: Change) -> Row:
     }
 
 
-def side_cells(standing: Standing) -> Row:
+def side_cells(side: Side) -> Row:
     """Which run a row of a leaderboard is about."""
-    return {"run": standing.side.label, **_model_cells(standing.side.run)}
+    return {"run": side.label, **_model_cells(side.run)}
 
 
 def _model_cells(run: Run) -> Row:

@@ -41,7 +41,7 @@ def run_junit(run: Run) -> str:
             ElementTree.SubElement(case, "failure", type="unreadable", message=unreadable)
         output = ElementTree.SubElement(case, "system-out")
         output.text = "\n".join(f"{visible(metric)}: {_score(value)}" for metric, value in task.metrics.items())
-    root = ElementTree.Element("testsuites", name="evalkit", **{key: str(count) for key, count in counts.items()})
+    root = ElementTree.Element("testsuites", {"name": "evalkit", **{key: str(count) for key, count in counts.items()}})
     root.append(suite)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -34,23 +34,28 @@ def pairwise(mean: Mean, metric: str, alpha: float) -> dict[tuple[int, int], Cha
         metric: What the score is called.
         alpha: Level.
     """
-    from evalkit.stats.multiple import holm
-
     scores = mean.scores
     order = sorted(range(len(scores)), key=lambda run: -scores[run])
     pairs = [(better, worse) for better, worse in combinations(order, 2)]
-    changes = list(_pool(mean, metric, pairs, alpha) if mean.is_pool else _weighted(mean, metric, pairs, alpha))
-    adjusted = holm([1.0 if change.p is None else change.p for change in changes])
-    return {
-        pair: _judged(change, None if change.p is None else p, alpha)
-        for pair, change, p in zip(pairs, changes, adjusted, strict=True)
-    }
+    changes = _pool(mean, metric, pairs, alpha) if mean.is_pool else _weighted(mean, metric, pairs, alpha)
+    return judged(dict(zip(pairs, changes, strict=True)), alpha)
+
+
+def judged(changes: Mapping[tuple[int, int], Change], alpha: float) -> dict[tuple[int, int], Change]:
+    """The changes of all pairs with p adjusted for all of them together, verdict and reason."""
+    from evalkit.stats.multiple import holm
+
+    tested = [pair for pair, change in changes.items() if change.p is not None]
+    adjusted = dict(zip(tested, holm([changes[pair].p or 0.0 for pair in tested]), strict=True))
+    return {pair: _judged(change, adjusted.get(pair), alpha) for pair, change in changes.items()}
 
 
 def _judged(change: Change, p: float | None, alpha: float) -> Change:
-    told_apart = p is not None and p < alpha and change.difference > 0
+    told_apart = p is not None and p < alpha and change.gain > 0
     if told_apart:
         reason = "the better one is better beyond chance"
+    elif p is None:
+        reason = change.reason or "there is no test"
     elif change.fixed == change.broken == 0:
         reason = "the scores of all documents are the same"
     else:
@@ -67,7 +72,7 @@ def _pool(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -
 
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
     both = values @ values.T  # documents that two runs get right
-    n = mean.n
+    n, scores = mean.n, mean.scores.tolist()
     for better, worse in pairs:
         wins, losses = (int(both[run, run] - both[better, worse]) for run in (better, worse))
         at, at_margin = (tango(wins, losses, n, level) for level in (1 - alpha, 1 - 2 * alpha))
@@ -75,7 +80,7 @@ def _pool(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -
         yield _change(
             mean,
             metric,
-            (better, worse),
+            (scores[better], scores[worse]),
             stderr=math.sqrt(variance) or None,
             interval=(at.low, at.high),
             margin_interval=(at_margin.low, at_margin.high),
@@ -96,7 +101,7 @@ def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: floa
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
     slack = 1e-12 * max(1e-300, float(np.abs(units).max()))
     covariances = _covariances(mean)
-    scores = mean.scores
+    scores = mean.scores.tolist()
     for better, worse in pairs:
         steps = values[better] - values[worse]
         parts = units[better] - units[worse]
@@ -106,12 +111,11 @@ def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: floa
         known = bool(len(parts)) and math.isfinite(variance) and variance > 1e-12 * float(np.sum(parts**2))
         stderr = math.sqrt(variance) if known else None
         freedom = variance**2 / float(squares[better, worse]) if known else math.nan
-        difference = float(scores[better] - scores[worse])
-        intervals, p, test = _t(difference, stderr, freedom, parts, alpha)
+        intervals, p, test = _t(scores[better] - scores[worse], stderr, freedom, parts, alpha)
         yield _change(
             mean,
             metric,
-            (better, worse),
+            (scores[better], scores[worse]),
             stderr=stderr,
             interval=intervals[0],
             margin_interval=intervals[1],
@@ -154,7 +158,7 @@ def _covariances(mean: Mean) -> tuple[Array, Array]:
     total, squares = np.zeros((runs, runs)), np.zeros((runs, runs))
     for leaf, weight in mean.weights.items():
         task = mean.tasks[leaf]
-        centred = replace(task, values=task.values - task.means[:, None]).units(weight)
+        centred = task.units(weight, centred=True)
         count = centred.shape[1]
         if count < 2:
             return np.full((runs, runs), np.inf), squares
@@ -168,7 +172,7 @@ def _covariances(mean: Mean) -> tuple[Array, Array]:
 def _change(
     mean: Mean,
     metric: str,
-    pair: tuple[int, int],
+    scores: tuple[float, float],
     *,
     stderr: float | None,
     interval: tuple[float, float] | None,
@@ -179,16 +183,15 @@ def _change(
     detectable: float | None,
     alpha: float,
 ) -> Change:
-    better, worse = pair
-    scores = mean.scores
+    better, worse = scores
     return Change(
         metric=metric,
         higher_is_better=True,
         n=mean.n,
         clusters=mean.clusters,
-        before=float(scores[worse]),
-        after=float(scores[better]),
-        difference=float(scores[better] - scores[worse]),
+        before=worse,
+        after=better,
+        difference=better - worse,
         stderr=stderr,
         interval=interval,
         margin_interval=margin_interval,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evalkit.comparing.common_tasks import (
@@ -21,6 +21,7 @@ from evalkit.comparing.conditions import allowed_fields
 from evalkit.comparing.groups import group_weights
 from evalkit.comparing.pairwise import pairwise
 from evalkit.comparing.score_matrix import Leaf, Mean, TaskScores, task_scores
+from evalkit.comparing.single_metric import single_metric
 from evalkit.comparison import Change, Ranking, Side, Standing, Verdict
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.results import Run
@@ -70,9 +71,12 @@ def rank(
         )
     common = common_tasks(ranked) if wanted is None else Common(wanted, {})
     chosen, left_out = _usable([side.run for side in ranked], common)
-    if not chosen.roots:
+    if chosen.roots:
+        return _by_mean(ranked, chosen, common, left_out, not_ranked, by, alpha)
+    found = _by_metric(ranked, common, left_out, not_ranked, alpha)
+    if found is None:
         raise UsageError(_no_tasks(common, left_out), hint="leave runs out, or name common tasks with --tasks")
-    return _ranking(ranked, chosen, common, left_out, not_ranked, by, alpha)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,36 @@ class _Scores:
         return [math.fsum(values) / len(parts) for values in zip(*parts, strict=True)]
 
 
-def _ranking(
+def _by_metric(
+    sides: Sequence[Side], common: Common, left_out: Mapping[str, str], not_ranked: Mapping[str, str], alpha: float
+) -> Ranking | None:
+    """Ranked by the first task, where no score can be averaged: perplexities, BLEU."""
+    runs = [side.run for side in sides]
+    for name in common.names:
+        if name in runs[0].groups or len({main_metric(run, name)[0] for run in runs}) > 1:
+            continue
+        found = single_metric(runs, name, alpha)
+        if found is None:
+            continue
+        others = {task: why for task, why in left_out.items() if task != name}
+        notes = [f"ranked by {main_metric(runs[0], name)[0]} of {name}, which is no share of 1, and so by it alone"]
+        rows = [
+            Standing(
+                side=side,
+                score=score,
+                interval=main_metric(side.run, name)[1].ci95 if found.n == side.run.tasks[name].n else None,
+                scores={name: score},
+                normalized={},
+                rank=1,
+                ties=(),
+            )
+            for side, score in zip(sides, found.scores, strict=True)
+        ]
+        return _ordered(rows, found.pairs, common, others, not_ranked, notes, (name,), (name,), found.n, alpha)
+    return None
+
+
+def _by_mean(
     sides: Sequence[Side],
     chosen: _Chosen,
     common: Common,
@@ -199,39 +232,63 @@ def _ranking(
     mean = scores.mean(chosen.roots)
     metric = main_metric(run, chosen.roots[0])[0] if len(chosen.roots) == 1 else "mean over tasks"
     pairs = pairwise(mean, metric, alpha)
+    own_scores = mean.scores.tolist()
     by_column = {name: scores.mean([name]).scores for name in columns}
     normalized = {name: scores.normalized(name) for name in dict.fromkeys((*columns, *benchmarks))}
-    order = _order(pairs, len(sides))
-    standings = []
-    for place in order:
-        better = [a for (a, b), change in pairs.items() if b == place and _apart(change)]
-        ties = [{*pair} - {place} for pair, change in pairs.items() if place in pair and not _apart(change)]
-        standings.append(
-            Standing(
-                side=sides[place],
-                score=float(mean.scores[place]),
-                interval=mean.interval(place),
-                scores={name: float(values[place]) for name, values in by_column.items()},
-                normalized={name: normalized[name][place] for name in columns},
-                rank=1 + len(better),
-                ties=tuple(sides[other].label for other in order if {other} in ties),
-                normalized_score=math.fsum(normalized[name][place] for name in benchmarks) / len(benchmarks),
-            )
+    rows = [
+        Standing(
+            side=side,
+            score=own_scores[place],
+            interval=mean.interval(place),
+            scores={name: float(values[place]) for name, values in by_column.items()},
+            normalized={name: normalized[name][place] for name in columns},
+            rank=1,
+            ties=(),
+            normalized_score=math.fsum(normalized[name][place] for name in benchmarks) / len(benchmarks),
         )
-    labelled = {(sides[better].label, sides[worse].label): change for (better, worse), change in pairs.items()}
-    groups = tuple(tuple(sides[place].label for place in one) for one in _tie_groups(order, pairs))
+        for place, side in enumerate(sides)
+    ]
+    notes = _notes(sides, chosen)
+    return _ordered(rows, pairs, common, left_out, not_ranked, notes, chosen.roots, columns, mean.n, alpha)
+
+
+def _ordered(
+    rows: Sequence[Standing],
+    pairs: Mapping[tuple[int, int], Change],
+    common: Common,
+    left_out: Mapping[str, str],
+    not_ranked: Mapping[str, str],
+    notes: Sequence[str],
+    tasks: tuple[str, ...],
+    columns: tuple[str, ...],
+    n: int,
+    alpha: float,
+) -> Ranking:
+    """The ranking, from each run's row and the changes of all pairs (places of better and worse)."""
+    order = _order(pairs, len(rows))
+    labels = [row.side.label for row in rows]
+    better = Counter(worse for (_, worse), change in pairs.items() if _apart(change))
+    tied: dict[int, set[int]] = {place: set() for place in order}
+    for (one, other), change in pairs.items():
+        if not _apart(change):
+            tied[one].add(other)
+            tied[other].add(one)
+    standings = [
+        replace(rows[place], rank=1 + better[place], ties=tuple(labels[one] for one in order if one in tied[place]))
+        for place in order
+    ]
     return Ranking(
         standings=tuple(standings),
-        pairs=labelled,
-        tasks=chosen.roots,
+        pairs={(labels[one], labels[other]): change for (one, other), change in pairs.items()},
+        tasks=tasks,
         alpha=alpha,
-        tie_groups=groups,
+        tie_groups=tuple(tuple(labels[place] for place in one) for one in _tie_groups(order, pairs)),
         missing=common.missing,
         columns=columns,
-        n=mean.n,
+        n=n,
         left_out=left_out,
         not_ranked=not_ranked,
-        notes=tuple(_notes(sides, chosen)),
+        notes=tuple(notes),
     )
 
 

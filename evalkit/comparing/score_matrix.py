@@ -26,12 +26,14 @@ class TaskScores:
 
     Attributes:
         values: [runs, documents], float64; documents by id.
+        means: The score of each run, [runs].
         clusters: Group of each document; None where all are independent.
         is_binary: Whether every value is 0 or 1.
         dropped: Documents of any run that are not in all of them.
     """
 
     values: Array
+    means: Array
     clusters: tuple[Hashable, ...] | None
     is_binary: bool
     dropped: int
@@ -41,23 +43,22 @@ class TaskScores:
         """Documents."""
         return int(self.values.shape[1])
 
-    @property
-    def means(self) -> Array:
-        """The score of each run, [runs]."""
+    def units(self, weight: float, *, centred: bool = False) -> Array:
+        """Each run's parts of its weighted score, one an independent unit (document or cluster): [runs, units].
+
+        Args:
+            weight: Of the task.
+            centred: Take each run's mean from its documents first.
+        """
         import numpy as np
 
-        return np.array([math.fsum(row) / self.n for row in self.values])
-
-    def units(self, weight: float) -> Array:
-        """Each run's parts of its weighted score, one an independent unit (document or cluster): [runs, units]."""
-        import numpy as np
-
+        values = self.values - self.means[:, None] if centred else self.values
         if self.clusters is None:
-            return self.values * (weight / self.n)
+            return values * (weight / self.n)
         numbers: dict[Hashable, int] = {}
         codes = [numbers.setdefault(cluster, len(numbers)) for cluster in self.clusters]
-        sums = np.zeros((len(numbers), len(self.values)))
-        np.add.at(sums, codes, self.values.T)
+        sums = np.zeros((len(numbers), len(values)))
+        np.add.at(sums, codes, values.T)
         return sums.T * (weight / self.n)
 
 
@@ -81,7 +82,9 @@ def task_scores(runs: Sequence[Run], leaf: Leaf) -> TaskScores | None:
     values = np.array([[samples[one].metrics[metric] for one in common] for samples in scored], dtype=np.float64)
     clusters = cluster_names([scored[0][one] for one in common])
     is_binary = bool(np.isin(values, (0.0, 1.0)).all())
-    return TaskScores(values, None if clusters is None else tuple(clusters), is_binary, len(every) - len(common))
+    means = np.array([math.fsum(row) / len(common) for row in values])
+    names = None if clusters is None else tuple(clusters)
+    return TaskScores(values, means, names, is_binary, len(every) - len(common))
 
 
 def _has(sample: Sample, metric: str) -> bool:
@@ -125,7 +128,8 @@ class Mean:
         """Each run's, [runs]."""
         import numpy as np
 
-        return np.sum([weight * self.tasks[leaf].means for leaf, weight in self.weights.items()], axis=0)
+        weighted = [weight * self.tasks[leaf].means for leaf, weight in self.weights.items()]
+        return np.asarray(np.sum(weighted, axis=0), dtype=np.float64)
 
     def interval(self, run: int) -> tuple[float, float] | None:
         """The 95 % limits of one run's score, as `evalkit.aggregate` has them for a group."""

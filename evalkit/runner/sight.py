@@ -170,15 +170,16 @@ def sights(
     def sight(shares: Mapping[str, float]) -> Sight:
         return mean_sight([(weight, documents[task], spreads[task]) for task, weight in shares.items()])
 
-    found = {name: sight(weights[name]) for name in reversed(groups)}
+    found = {name: sight(weights[name]) for name in reversed(list(groups))}
     found |= {name: task_sight(count, spreads[name]) for name, count in documents.items()}
     inner = {member for group in groups.values() for member in group.members}
     roots = [name for name in weights if name not in inner]
     if len(roots) < 2 or not all(spread.is_share for spread in spreads.values()):
         return found, None
-    shares: Counter[str] = Counter()
+    shares: dict[str, float] = {}
     for root in roots:
-        shares.update({task: weight / len(roots) for task, weight in weights[root].items()})  # type: ignore[misc]
+        for task, weight in weights[root].items():
+            shares[task] = shares.get(task, 0.0) + weight / len(roots)
     return found, sight(shares)
 
 
