@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.comparison import Comparison, Comparisons, Side, Verdict
+from evalkit.comparison import Comparison, Comparisons, Ranking, Side, Verdict
 from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, step, unpaired
 from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
@@ -77,25 +77,34 @@ def render(
 
 
 def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path] = ()) -> None:
-    """Prints several runs: their ranking, and the headline of every pair."""
+    """Prints several runs: their ranking, every pair's verdicts, and what to know of it."""
     from rich.text import Text
 
     plain = _is_ascii(console)
+    arrow = "->" if plain else "→"
+
+    def line(text: str, style: str = "") -> None:
+        console.print(Text(_characters(visible(text), plain), style=style))
+
     ranking = comparisons.ranking
-    best = ranking.standings[0]
-    rivals = f", tied with {', '.join(best.ties)}" if best.ties else ""
-    console.print(
-        Text(_characters(visible(f"best of {len(ranking.standings)}: {best.side.label}{rivals}"), plain), "bold")
-    )
+    if ranking is None:
+        line(f"no ranking: {comparisons.unranked}", "bold")
+    else:
+        best = ranking.standings[0]
+        rivals = f", tied with {', '.join(best.ties)}" if best.ties else ""
+        line(f"best of {len(ranking.standings)}: {best.side.label}{rivals}", "bold")
+        console.print()
+        console.print(_standings(ranking, plain))
+        for group in ranking.tie_groups:
+            if len(group) > 1:
+                line(f"cannot be told apart: {', '.join(group)}")
     console.print()
-    console.print(_standings(comparisons, plain))
-    for group in ranking.tie_groups:
-        if len(group) > 1:
-            console.print(Text(_characters(visible(f"cannot be told apart: {', '.join(group)}"), plain)))
-    console.print()
+    console.print(_pairs(comparisons, plain))
     for pair in comparisons.pairs:
-        console.print(Text(_characters(visible(pair.headline()), plain)))
-        for text in remarks(pair):
+        found = remarks(pair)
+        if found:
+            line(f"{pair.before.label} {arrow} {pair.after.label}")
+        for text in found:
             console.print(Text.assemble(("  note: ", "yellow"), _characters(text, plain)))
     if paths:
         console.print()
@@ -103,11 +112,33 @@ def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path]
         console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
-def _standings(comparisons: Comparisons, plain: bool) -> Table:
+def _pairs(comparisons: Comparisons, plain: bool) -> Table:
+    """A row a pair and root: differences with p adjusted for all pairs."""
     from rich import box
     from rich.table import Table
 
-    ranking = comparisons.ranking
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0))
+    table.add_column("from", overflow="fold")
+    table.add_column("to", overflow="fold")
+    table.add_column("task", overflow="fold", min_width=10)
+    for heading in ("change", "interval", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for pair in comparisons.pairs:
+        labels = [pair.before.label, pair.after.label]
+        for row in change_rows(pair):
+            if row.depth == 0:
+                texts = _texts([*labels, row.name, row.difference, row.interval, row.p, row.verdict], plain)
+                texts[-1].stylize(STYLES[row.change.verdict])
+                table.add_row(*texts)
+                labels = ["", ""]
+    return table
+
+
+def _standings(ranking: Ranking, plain: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column("rank", justify="right")
     table.add_column("run", overflow="fold", min_width=8)

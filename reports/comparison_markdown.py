@@ -40,15 +40,18 @@ def markdown(comparison: Comparison, *, expand: bool = False, flips: int = 10, l
 def markdown_all(comparisons: Comparisons) -> str:
     """Several runs: their ranking, and every pair."""
     ranking = comparisons.ranking
-    lines = [
-        _line(["rank", "run", f"mean of {len(ranking.tasks)}", "tied with"]),
-        _line(["---:", "---", "---:", "---"]),
-        *(
-            _line([str(one.rank), escape(one.side.label), f"{100 * one.score:.1f}%", escape(", ".join(one.ties))])
-            for one in ranking.standings
-        ),
-        "",
-    ]
+    if ranking is None:
+        lines = [f"No ranking: {escape(comparisons.unranked)}", ""]
+    else:
+        lines = [
+            _line(["rank", "run", f"mean of {len(ranking.tasks)}", "tied with"]),
+            _line(["---:", "---", "---:", "---"]),
+            *(
+                _line([str(one.rank), escape(one.side.label), f"{100 * one.score:.1f}%", escape(", ".join(one.ties))])
+                for one in ranking.standings
+            ),
+            "",
+        ]
     return "\n".join(lines) + "\n" + "\n".join(markdown(pair, flips=0) for pair in comparisons.pairs)
 
 
