@@ -64,10 +64,10 @@ def command(
         ),
     ] = "average",
     allow: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
-            metavar="FIELD",
-            help="Rank runs together though this differs: prompt, shots, data ..., or all. May be repeated.",
+            metavar="FIELDS",
+            help="Rank runs together although these differ: prompt, shots, data ..., comma-separated, or all.",
         ),
     ] = None,
     alpha: Annotated[float, typer.Option(help="Level of the tests, for all pairs together.")] = 0.05,
@@ -95,11 +95,14 @@ def command(
     chosen = _format(output_format, output)
     if len(files) < 2:
         raise UsageError("a leaderboard needs at least two result files", hint="evalkit leaderboard runs/*.json")
-    names = [name.strip() for name in tasks.split(",") if name.strip()] if tasks else None
-    ranking = rank(load_sides(files), tasks=names, by=by.value, alpha=alpha, allow=allow or ())
+    ranking = rank(load_sides(files), tasks=_names(tasks), by=by.value, alpha=alpha, allow=_names(allow) or ())
     for label, why in ranking.not_ranked.items():
         typer.echo(f"note: {label} is not ranked: {why}", err=True)
     _write(_sorted(ranking, sort), chosen, output)
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _format(given: Format | None, output: Path | None) -> Format:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import data, leaderboard, plan, rate, report, run, tasks
+from evalkit.cli import compare, data, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
@@ -21,6 +21,7 @@ First steps
   evalkit run --model smollm2 --tasks arc_easy --limit 100
   evalkit run --model org/chat --tasks gsm8k       a task whose answers the model writes
   evalkit plan --model smollm2 --tasks mmlu        what that would take, and the smallest difference it could show
+  evalkit compare base.json tuned.json             what changed, and is it real?
   evalkit leaderboard runs/*.json                  rank models; who cannot be told apart
   evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
+app.command(name="compare", cls=sectioned(compare.SECTIONS))(compare.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)
 app.command(name="rate")(rate.command)
