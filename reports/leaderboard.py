@@ -11,7 +11,7 @@ from evalkit.reports import latex
 from evalkit.reports.csv import Cell, csv_text, side_cells
 from evalkit.reports.markdown import escape
 from evalkit.reports.ranking_rows import AVERAGE, CORRECTED, RankingRow, ranking_notes, ranking_rows, tie_letters
-from evalkit.reports.terminal import characters, is_ascii
+from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def render(ranking: Ranking, console: Console, paths: Sequence[Path] = ()) -> No
     """
     from rich.text import Text
 
-    plain = is_ascii(console)
+    plain = _is_ascii(console)
     rows = ranking_rows(ranking)
     shown = _fitting(ranking, rows, console.width)
-    console.print(Text(characters(headline(ranking), plain), style="bold"))
+    console.print(Text(_characters(headline(ranking), plain), style="bold"))
     console.print()
     console.print(_table(ranking, rows, shown, plain, bars=shown == len(ranking.columns), width=console.width))
     console.print()
@@ -44,11 +44,11 @@ def render(ranking: Ranking, console: Console, paths: Sequence[Path] = ()) -> No
     if shown < len(ranking.columns):
         notes.insert(0, f"{len(ranking.columns) - shown} more columns in a wider terminal, or with --format csv")
     for note in notes:
-        console.print(Text.assemble(("note: ", "yellow"), characters(note, plain)))
+        console.print(Text.assemble(("note: ", "yellow"), _characters(note, plain)))
     if paths:
         console.print()
     for path in paths:
-        console.print(Text(characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
+        console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
 def plain_text(ranking: Ranking) -> str:
@@ -154,14 +154,14 @@ def _table(ranking: Ranking, rows: Sequence[RankingRow], shown: int, plain: bool
     table.add_column("ties", no_wrap=True)
     table.add_column("chance-\ncorrected", justify="right", no_wrap=True)
     for name in ranking.columns[:shown]:
-        table.add_column(Text(characters(visible(name), plain)), justify="right", overflow="fold", min_width=5)
+        table.add_column(Text(_characters(visible(name), plain)), justify="right", overflow="fold", min_width=5)
     wide = bars and width >= _fixed(rows) + sum(_column_width(name) for name in ranking.columns) + BAR_WIDTH + 2
     if wide:
         table.add_column("", no_wrap=True, width=BAR_WIDTH)
     for row in rows:
         cells = [row.rank, row.run, row.score, row.interval, row.ties, row.corrected, *row.scores[:shown]]
         bar = ["█" * round((row.share or 0.0) * BAR_WIDTH)] if wide else []
-        table.add_row(*(Text(characters(cell, plain)) for cell in [*cells, *bar]))
+        table.add_row(*(Text(_characters(cell, plain)) for cell in [*cells, *bar]))
     return table
 
 

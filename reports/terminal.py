@@ -32,9 +32,9 @@ def render(run: Run, console: Console, paths: Sequence[Path] = (), *, expand: bo
     """
     from rich.text import Text
 
-    plain = is_ascii(console)
+    plain = _is_ascii(console)
     rows = score_rows(run, expand=expand)
-    console.print(Text(characters(_model_line(run.model), plain), style="bold"))
+    console.print(Text(_characters(_model_line(run.model), plain), style="bold"))
     console.print()
     console.print(_table(rows, bars=console.width >= WIDE, plain=plain))
     remarks = notes(run)
@@ -43,12 +43,12 @@ def render(run: Run, console: Console, paths: Sequence[Path] = (), *, expand: bo
     if remarks:
         console.print()
     for remark in remarks:
-        console.print(Text.assemble(("note: ", "yellow"), characters(remark, plain)))
+        console.print(Text.assemble(("note: ", "yellow"), _characters(remark, plain)))
     if paths:
         console.print()
     for path in paths:
         # a wrapped path cannot be copied
-        console.print(Text(characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
+        console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
 def _model_line(model: ModelInfo) -> str:
@@ -96,8 +96,8 @@ def _cells(row: ScoreRow, bars: bool, plain: bool, seeds: bool) -> list[Text]:
     texts = ["  " * row.depth + row.name, row.version, row.shots, row.n, metric, row.value, row.interval]
     texts += [*([row.spread] if seeds else []), row.chance]
     # Text, not str: a name with brackets must not be read as markup
-    cells = [Text(characters(text, plain)) for text in texts]
-    return [*cells, Text(characters(_bar(row), plain), style="cyan")] if bars else cells
+    cells = [Text(_characters(text, plain)) for text in texts]
+    return [*cells, Text(_characters(_bar(row), plain), style="cyan")] if bars else cells
 
 
 def _bar(row: ScoreRow) -> str:
@@ -113,7 +113,7 @@ def _bar(row: ScoreRow) -> str:
     return bar
 
 
-def characters(text: str, plain: bool) -> str:
+def _characters(text: str, plain: bool) -> str:
     """The text in what the output's character set can hold: where that is not Unicode, in ASCII."""
     if not plain:
         return text
@@ -125,6 +125,5 @@ def characters(text: str, plain: bool) -> str:
     return simple.encode("ascii", "backslashreplace").decode()
 
 
-def is_ascii(console: Console) -> bool:
-    """Whether the console can show nothing but ASCII."""
+def _is_ascii(console: Console) -> bool:
     return not console.encoding.lower().startswith("utf")

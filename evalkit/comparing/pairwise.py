@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-EXACT = 15
-"""Documents, or clusters, that differ between two runs, up to which the sign-flip test is exact and is taken."""
+FEW = 60
+"""Documents, or clusters, that differ between two runs, up to which signs are flipped one by one."""
 
 
 def pairwise(mean: Mean, metric: str, alpha: float) -> dict[tuple[int, int], Change]:
     """The change of the score from the worse to the better run, for every pair (better, worse) of places.
 
-    Independent right-or-wrong documents that count alike have Tango's score interval and McNemar's mid-p. Any others have
-    the standard error √(Σ w² SE²) over tasks, cluster-robust where documents come in clusters, and t with Welch's and
-    Satterthwaite's degrees of freedom; where at most 15 documents differ, p is that of the exact sign-flip test. p is
-    adjusted for all pairs together (Holm).
+    Independent right-or-wrong documents that count alike have Tango's score interval and McNemar's mid-p. Where tasks weigh
+    differently, the interval is Tango's for strata; other values and clusters have a t interval from √(Σ w² SE²) over tasks,
+    cluster-robust where documents come in clusters. p is then that of the sign-flip test of all documents' (or clusters')
+    weighted differences, as in `evalkit.comparing.groups`. p is adjusted for all pairs together (Holm).
 
     Args:
         mean: The runs' scores.
@@ -100,47 +100,69 @@ def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: floa
     units = np.concatenate([mean.tasks[leaf].units(weight) for leaf, weight in mean.weights.items()], axis=1)
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
     slack = 1e-12 * max(1e-300, float(np.abs(units).max()))
-    covariances = _covariances(mean)
+    total, squares = _covariances(mean)
     scores = mean.scores.tolist()
     for better, worse in pairs:
         steps = values[better] - values[worse]
         parts = units[better] - units[worse]
         parts = parts[np.abs(parts) > slack]
-        total, squares = covariances
         variance = float(total[better, better] + total[worse, worse] - 2 * total[better, worse])
         known = bool(len(parts)) and math.isfinite(variance) and variance > 1e-12 * float(np.sum(parts**2))
-        stderr = math.sqrt(variance) if known else None
-        freedom = variance**2 / float(squares[better, worse]) if known else math.nan
-        intervals, p, test = _t(scores[better] - scores[worse], stderr, freedom, parts, alpha)
+        difference = scores[better] - scores[worse]
+        if mean.is_binary:
+            kind, intervals = "stratified Tango score interval", _tango(mean, better, worse, alpha)
+        else:
+            freedom = variance**2 / float(squares[better, worse]) if known else None
+            kind, intervals = "t interval from the tasks' errors", _t(difference, variance, freedom, alpha)
         yield _change(
             mean,
             metric,
             (scores[better], scores[worse]),
-            stderr=stderr,
+            stderr=math.sqrt(variance) if known else None,
             interval=intervals[0],
             margin_interval=intervals[1],
-            p=p,
-            test=test,
+            p=_sign_flip(parts, len(pairs), alpha),
+            test=f"{kind}, sign-flip test of weighted documents",
             moved=(int((steps > 1e-9).sum()), int((steps < -1e-9).sum())),
             detectable=detectable_difference(variance, 1, alpha=alpha) if known else None,
             alpha=alpha,
         )
 
 
-def _t(
-    difference: float, stderr: float | None, freedom: float, parts: Array, alpha: float
-) -> tuple[list[tuple[float, float] | None], float, str]:
-    """Limits at the levels 1 - alpha and 1 - 2 alpha, p and test; `parts` are the units that differ."""
-    from evalkit.stats.permutation import sign_flip
-    from evalkit.stats.special import t_quantile, t_tails
+def _sign_flip(parts: Array, pairs: int, alpha: float) -> float:
+    """P of the sign-flip test; of many documents by the normal distribution with the test's own variance, Σ part².
 
-    if stderr is None:
-        return [None, None], sign_flip(parts.tolist()), "sign-flip test"
-    halves = [t_quantile(level, freedom) * stderr for level in (1 - alpha / 2, 1 - alpha)]
-    intervals: list[tuple[float, float] | None] = [(difference - half, difference + half) for half in halves]
-    if len(parts) <= EXACT:
-        return intervals, sign_flip(parts.tolist()), "t interval within tasks, exact sign-flip test"
-    return intervals, t_tails(difference / stderr, freedom), "paired t within tasks"
+    Few documents get so many random patterns of signs that a p below alpha is in reach after Holm's correction.
+    """
+    from evalkit.stats.permutation import sign_flip
+    from evalkit.stats.special import normal_distribution, positive
+
+    if len(parts) > FEW:
+        return positive(2 * normal_distribution(-abs(math.fsum(parts)) / math.sqrt(math.fsum(parts**2))))
+    return sign_flip(parts.tolist(), resamples=min(99_999, max(9_999, round(20 * pairs / alpha))))
+
+
+def _tango(mean: Mean, better: int, worse: int, alpha: float) -> list[tuple[float, float] | None]:
+    """Limits at the levels 1 - alpha and 1 - 2 alpha, where every document is right or wrong."""
+    from evalkit.stats.stratified import Stratum, stratified_tango
+
+    strata = []
+    for leaf, weight in mean.weights.items():
+        task = mean.tasks[leaf]
+        steps = task.values[better] - task.values[worse]
+        strata.append(Stratum(weight, task.n, float(steps.sum()) / task.n, float((steps**2).sum()) / task.n))
+    found = [stratified_tango(strata, level) for level in (1 - alpha, 1 - 2 * alpha)]
+    return [(one.low, one.high) for one in found]
+
+
+def _t(difference: float, variance: float, freedom: float | None, alpha: float) -> list[tuple[float, float] | None]:
+    """The same from the standard error, with Welch's and Satterthwaite's degrees of freedom; None where there is none."""
+    from evalkit.stats.special import t_quantile
+
+    if freedom is None:
+        return [None, None]
+    halves = [t_quantile(level, freedom) * math.sqrt(variance) for level in (1 - alpha / 2, 1 - alpha)]
+    return [(difference - half, difference + half) for half in halves]
 
 
 def _covariances(mean: Mean) -> tuple[Array, Array]:

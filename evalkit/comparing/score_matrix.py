@@ -114,13 +114,15 @@ class Mean:
         return sum(_units(self.tasks[leaf]) for leaf in self.weights)
 
     @property
+    def is_binary(self) -> bool:
+        """Whether every document is right or wrong, and independent of the others."""
+        return all(task.is_binary and task.clusters is None for task in self._tasks())
+
+    @property
     def is_pool(self) -> bool:
         """Whether it is the plain share of right answers among independent documents, each counting alike."""
-        return all(
-            self.tasks[leaf].is_binary
-            and self.tasks[leaf].clusters is None
-            and math.isclose(weight * self.n, self.tasks[leaf].n, rel_tol=1e-9)
-            for leaf, weight in self.weights.items()
+        return self.is_binary and all(
+            math.isclose(weight * self.n, self.tasks[leaf].n, rel_tol=1e-9) for leaf, weight in self.weights.items()
         )
 
     @property
@@ -135,7 +137,7 @@ class Mean:
         """The 95 % limits of one run's score, as `evalkit.aggregate` has them for a group."""
         from evalkit.stats.combine import Part, mover, stratified_score
 
-        if all(task.is_binary and task.clusters is None for task in self._tasks()):
+        if self.is_binary:
             right = [float(task.values[run].sum()) for task in self._tasks()]
             found = stratified_score(right, [float(task.n) for task in self._tasks()], list(self.weights.values()))
             return found.low, found.high
