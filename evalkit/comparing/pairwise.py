@@ -100,33 +100,44 @@ def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: floa
     units = np.concatenate([mean.tasks[leaf].units(weight) for leaf, weight in mean.weights.items()], axis=1)
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
     slack = 1e-12 * max(1e-300, float(np.abs(units).max()))
-    total, squares = _covariances(mean)
+    covariances = _covariances(mean)
     scores = mean.scores.tolist()
     for better, worse in pairs:
         steps = values[better] - values[worse]
         parts = units[better] - units[worse]
         parts = parts[np.abs(parts) > slack]
-        variance = float(total[better, better] + total[worse, worse] - 2 * total[better, worse])
-        known = bool(len(parts)) and math.isfinite(variance) and variance > 1e-12 * float(np.sum(parts**2))
+        variance, freedom = _spread(covariances, better, worse, parts)
         difference = scores[better] - scores[worse]
         if mean.is_binary:
             kind, intervals = "stratified Tango score interval", _tango(mean, better, worse, alpha)
         else:
-            freedom = variance**2 / float(squares[better, worse]) if known else None
             kind, intervals = "t interval from the tasks' errors", _t(difference, variance, freedom, alpha)
         yield _change(
             mean,
             metric,
             (scores[better], scores[worse]),
-            stderr=math.sqrt(variance) if known else None,
+            stderr=None if freedom is None else math.sqrt(variance),
             interval=intervals[0],
             margin_interval=intervals[1],
             p=_sign_flip(parts, len(pairs), alpha),
             test=f"{kind}, sign-flip test of weighted documents",
             moved=(int((steps > 1e-9).sum()), int((steps < -1e-9).sum())),
-            detectable=detectable_difference(variance, 1, alpha=alpha) if known else None,
+            detectable=None if freedom is None else detectable_difference(variance, 1, alpha=alpha),
             alpha=alpha,
         )
+
+
+def _spread(
+    covariances: tuple[Array, Array] | None, better: int, worse: int, parts: Array
+) -> tuple[float, float | None]:
+    """Variance of the difference and its degrees of freedom; None where `parts`, the units that differ, show none."""
+    if covariances is None or not len(parts):
+        return 0.0, None
+    total, squares = covariances
+    variance = float(total[better, better] + total[worse, worse] - 2 * total[better, worse])
+    if variance <= 1e-12 * math.fsum(parts**2):
+        return 0.0, None
+    return variance, variance**2 / float(squares[better, worse])
 
 
 def _sign_flip(parts: Array, pairs: int, alpha: float) -> float:
@@ -165,14 +176,14 @@ def _t(difference: float, variance: float, freedom: float | None, alpha: float) 
     return [(difference - half, difference + half) for half in halves]
 
 
-def _covariances(mean: Mean) -> tuple[Array, Array]:
+def _covariances(mean: Mean) -> tuple[Array, Array] | None:
     """What the differences of all pairs need, from one pass over the documents.
 
     Of a task C / (C - 1) Σ_c (S_a - n_c a)(S_b - n_c b), the cluster-robust covariance of two runs' weighted scores.
 
     Returns:
         Covariance of the runs' scores, [runs, runs]; and Σ over tasks of (variance of the difference)² / degrees of freedom,
-        [runs, runs]. Infinite where a task has a single document or cluster, which says nothing of its spread.
+        [runs, runs]. None where a task has a single document or cluster, which says nothing of its spread.
     """
     import numpy as np
 
@@ -183,7 +194,7 @@ def _covariances(mean: Mean) -> tuple[Array, Array]:
         centred = task.units(weight, centred=True)
         count = centred.shape[1]
         if count < 2:
-            return np.full((runs, runs), np.inf), squares
+            return None
         own = centred @ centred.T * (count / (count - 1))
         total += own
         variances = np.add.outer(np.diag(own), np.diag(own)) - 2 * own
