@@ -152,14 +152,17 @@ def _table(ranking: Ranking, rows: Sequence[RankingRow], shown: int, plain: bool
     table.add_column(AVERAGE, justify="right", no_wrap=True)
     table.add_column("95% interval", justify="right", no_wrap=True)
     table.add_column("ties", no_wrap=True)
-    table.add_column("chance-\ncorrected", justify="right", no_wrap=True)
+    corrected = any(row.corrected for row in rows)
+    if corrected:
+        table.add_column("chance-\ncorrected", justify="right", no_wrap=True)
     for name in ranking.columns[:shown]:
         table.add_column(Text(_characters(visible(name), plain)), justify="right", overflow="fold", min_width=5)
     wide = bars and width >= _fixed(rows) + sum(_column_width(name) for name in ranking.columns) + BAR_WIDTH + 2
     if wide:
         table.add_column("", no_wrap=True, width=BAR_WIDTH)
     for row in rows:
-        cells = [row.rank, row.run, row.score, row.interval, row.ties, row.corrected, *row.scores[:shown]]
+        cells = [row.rank, row.run, row.score, row.interval, row.ties]
+        cells += [*([row.corrected] if corrected else []), *row.scores[:shown]]
         bar = ["█" * round((row.share or 0.0) * BAR_WIDTH)] if wide else []
         table.add_row(*(Text(_characters(cell, plain)) for cell in [*cells, *bar]))
     return table
