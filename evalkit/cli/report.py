@@ -38,7 +38,7 @@ def command(
         ),
     ] = "html",
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
@@ -94,7 +94,7 @@ def _formats(text: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _places(files: Sequence[Path], names: Sequence[str], output: Path | None) -> dict[str, Path]:
+def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> dict[str, Path]:
     """Where each format goes; never over one of the results.
 
     Raises:
@@ -102,7 +102,8 @@ def _places(files: Sequence[Path], names: Sequence[str], output: Path | None) ->
     """
     stem = "_".join(path.name.removesuffix(".json") for path in files)
     folder = files[-1].parent
-    if output is not None and (output.is_dir() or output.as_posix().endswith("/") or str(output).endswith("\\")):
+    output = None if wanted is None else Path(wanted)
+    if wanted is not None and output is not None and (output.is_dir() or wanted.endswith(("/", "\\"))):
         folder = output
     elif output is not None and output.suffix and len(names) == 1:
         return _checked(files, {names[0]: output})

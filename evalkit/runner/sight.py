@@ -79,8 +79,8 @@ def observed_spread(base: TaskResult, other: TaskResult | None) -> PairSpread:
     first = [sample.metrics[metric] for sample in scored]
     clusters = [index if sample.cluster is None else sample.cluster for index, sample in enumerate(scored)]
     is_share = value.bounds in (None, (0.0, 1.0)) and value.higher_is_better and all(0 <= one <= 1 for one in first)
-    mean = math.fsum(sample.metrics.get(metric, 0.0) for sample in base.samples) / max(1, len(base.samples))
-    is_mean = math.isclose(mean, value.value, rel_tol=1e-6, abs_tol=1e-9) or len(scored) < len(base.samples)
+    own = [sample.metrics[metric] for sample in base.samples if metric in sample.metrics]
+    is_mean = bool(own) and math.isclose(math.fsum(own) / len(own), value.value, rel_tol=1e-6, abs_tol=1e-9)
     if len(first) < 2 or not is_mean:
         return PairSpread(None, 1.0, False, is_share, "no spread of single documents in the earlier run")
     is_binary = {*first, *others.values()} <= {0.0, 1.0}
