@@ -302,13 +302,13 @@ class Comparison:
 
     def headline(self) -> str:
         """The verdict in one sentence: "tuned is better than base on 3 of 9 tasks, worse on 1, undecided on 5"."""
-        from evalkit.compare.words import headline
+        from evalkit.comparing.words import headline
 
         return headline(self)
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values, without the runs' samples (schema `evalkit.comparison/1`)."""
-        from evalkit.compare.to_json import comparison_to_json
+        from evalkit.comparing.to_json import comparison_to_json
 
         return comparison_to_json(self)
 

@@ -38,12 +38,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
-    "evalkit/compare": {
+    "evalkit/comparing": {
         *("errors", "files", "json_node", "results", "comparison", "stats", "metrics", "summaries", "aggregate", ""),
         *("data", "task", "reports"),
     },
-    "evalkit/gate": {"errors", "files", "yaml_file", "results", "comparison", "compare", "stats", "reports", ""},
-    "reports": {"reports", "ratings", "results", "run_plan", "comparison", "compare", "gate", "stats", "task", ""},
+    "evalkit/gate": {"errors", "files", "yaml_file", "results", "comparison", "comparing", "stats", "reports", ""},
+    "reports": {"reports", "ratings", "results", "run_plan", "comparison", "comparing", "gate", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 
