@@ -14,7 +14,7 @@ from evalkit.reports.html.verdicts import KIND, is_large, share
 
 CELL_HEIGHT = 40
 HEADING_HEIGHT = 30
-STRONGEST = 0.55
+STRONGEST = 0.48
 """Opacity of the largest difference's cell; words on it still have a contrast of more than 4.5."""
 
 
