@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -43,13 +43,18 @@ class Layout:
         """Pixels between the two."""
         return self.width - self.names - self.texts
 
+    def fitted(self, names: Sequence[str]) -> Layout:
+        """The same with no more room for names than they need, which the plot gets."""
+        longest = max((len(name) for name in names), default=0)
+        return replace(self, names=min(self.names, max(50, 20 + 8 * longest)))
+
     @property
     def is_narrow(self) -> bool:
         """Whether it is a phone's."""
         return self.name == "narrow"
 
 
-WIDE = Layout("wide", 880, 230, 210)
+WIDE = Layout("wide", 980, 250, 180)
 NARROW = Layout("narrow", 334, 112, 62)
 
 

@@ -44,7 +44,7 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "title": f"{visible(comparison.before.label)} → {visible(comparison.after.label)}",
         "version": evalkit.__version__,
         "sections": _sections(bool(charts or tables)),
-        "headline": visible(comparison.headline()) + ".",
+        "headline": _sentence(visible(comparison.headline())),
         "before": visible(comparison.before.label),
         "after": visible(comparison.after.label),
         "subline": _subline(comparison),
@@ -61,6 +61,11 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "made": _made(comparison),
         **context(explorer),
     }
+
+
+def _sentence(text: str) -> str:
+    """With a full stop, and a capital where it does not begin with a model's name."""
+    return (text[0].upper() + text[1:] if text.startswith("whether ") else text) + "."
 
 
 def _sections(where: bool) -> list[tuple[str, str]]:

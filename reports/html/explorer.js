@@ -303,7 +303,7 @@ Explorer.prototype.open = async function (item) {
   this.detail.replaceChildren(
     this.heading(item),
     ...this.lines(item),
-    ...(known ? this.texts(item, entry) : [make("p", { class: "text none" }, this.absent())]),
+    ...(known ? this.texts(item, entry) : [make("p", { class: "passage none" }, this.absent())]),
   );
 };
 
@@ -384,8 +384,7 @@ Explorer.prototype.bar = function (log, share, side, picked) {
   fill.style.width = `${100 * share}%`;
   const after = this.compared ? side === 1 : true;
   const label = `${Math.round(100 * share)}%  ${log === null ? "" : log.toFixed(2).replace("-", MINUS)}`;
-  const bar = make("div", { class: `bar${after ? " after" : ""}${picked ? " picked" : ""}` }, fill, make("b", {}, label));
-  return make("div", {}, bar, picked ? make("span", { class: "tag" }, "picked") : null);
+  return make("div", { class: `bar${after ? " after" : ""}${picked ? " picked" : ""}` }, fill, make("b", {}, label), picked ? make("span", { class: "tag" }, "picked") : null);
 };
 
 // --- generated texts
@@ -396,7 +395,7 @@ Explorer.prototype.outputs = function (entry) {
   const marks = this.compared && plain.every((text) => text !== null) && plain[0] !== plain[1] ? differences(plain[0], plain[1]) : null;
   const column = (side, place) => {
     const label = this.index.labels[place];
-    if (!side) return make("div", {}, make("h4", {}, label), make("p", { class: "text none" }, "no output in the log"));
+    if (!side) return make("div", {}, make("h4", {}, label), make("p", { class: "passage none" }, "no output in the log"));
     const about = [side.answer === null ? "no answer found" : `answer: ${shorten(side.answer)}`, `${side.tokens.toLocaleString("en")} tokens`, side.finish === "length" ? "cut at the limit" : "", side.more ? `${side.more} further completions in the log` : ""];
     const body = marks ? this.fold(marked(marks[place], place), plain[place].length, false) : this.text(side.output, false);
     return make("div", {}, make("h4", {}, label), body, make("p", { class: "facts-line" }, about.filter(Boolean).join(" · ")));
@@ -451,7 +450,7 @@ Explorer.prototype.pieces = function (value) {
 Explorer.prototype.text = function (value, fromEnd) {
   const pieces = this.pieces(value);
   const length = pieces.reduce((sum, piece) => sum + (typeof piece === "string" ? piece.length : 0), 0);
-  if (length === 0) return make("div", { class: "text none" }, "empty");
+  if (length === 0) return make("div", { class: "passage none" }, "empty");
   return this.fold(pieces, length, fromEnd);
 };
 
@@ -459,7 +458,7 @@ const FOLDED = 1400;
 
 /** A text; a long one shows its start, or the end that holds the question, and a button for the rest. */
 Explorer.prototype.fold = function (pieces, length, fromEnd) {
-  const box = make("div", { class: "text", dir: "auto" });
+  const box = make("div", { class: "passage", dir: "auto" });
   if (length <= FOLDED * 1.25) {
     box.append(...pieces);
     return box;

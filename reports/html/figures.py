@@ -33,8 +33,9 @@ def difference(value: float | None, share: bool) -> str:
     """A difference with its sign, in points for shares: `+1.9`; empty for None."""
     if value is None:
         return ""
-    text = f"{100 * value:+.1f}" if share else f"{'+' if value >= 0 else '-'}{plain(abs(value))}"
-    return text.replace("-", MINUS)
+    text = f"{100 * abs(value):.1f}" if share else plain(abs(value))
+    sign = "" if float(f"{100 * value:.1f}" if share else value) == 0 else "+" if value > 0 else MINUS
+    return sign + text
 
 
 def difference_limits(ends: tuple[float, float] | None, share: bool) -> str:
@@ -58,7 +59,7 @@ def plain(value: float) -> str:
     """Four significant digits."""
     if value != 0 and not 1e-4 <= abs(value) < 1e6:
         return f"{value:.3e}".replace("-", MINUS)
-    digits = 4 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
+    digits = 1 if value == 0 else max(0, 3 - math.floor(math.log10(abs(value))))
     return f"{value:.{digits}f}".replace("-", MINUS)
 
 

@@ -73,13 +73,14 @@ def forest(
         domain: Ends of the axis; from the data when None.
         brackets: First and last row of groups that are held together by a line on the right.
     """
+    layout = layout.fitted(["\u2003" * row.depth + row.name for row in rows])
     ends = domain or _domain(rows, zero)
     data = [_row(place, row) for place, row in enumerate(rows)]
     position = {"field": "row", "type": "quantitative", "axis": None}
     position["scale"] = {"domain": [len(rows) - 0.5, -0.5], "nice": False, "zero": False}
     ticks = 4 if layout.is_narrow else 8
     across = {"type": "quantitative", "scale": {"domain": list(ends), "nice": False, "zero": False}}
-    value_axis = {"title": axis, "tickCount": ticks, "titleAnchor": "start", "labelOverlap": True}
+    value_axis = {"title": axis, "tickCount": ticks, "labelOverlap": True}
     shared = _Shared(position, {**across, "axis": value_axis}, layout)
     layers = [*_ground(rows, shared, zero), *_intervals(shared), *_words(shared), *_brackets(brackets, shared)]
     return {"data": values(data), "width": layout.plot, "height": STEP * len(rows), "layer": layers}

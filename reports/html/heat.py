@@ -185,7 +185,7 @@ def _bars(rows: Sequence[tuple[str, Change]]) -> Any:
                         "about": f"{name}, {word}: {figures.score(value, True)}, {figures.count(change.n)} documents",
                     }
                 )
-        return _bar_spec(data, layout, height * len(rows))
+        return _bar_spec(data, layout.fitted([name for name, _ in rows]), height * len(rows))
 
     return spec
 

@@ -19,6 +19,8 @@ function make(tag, properties = {}, ...children) {
 
 // --- tables
 
+const FOLDED_FROM = 8;
+
 for (const table of document.querySelectorAll("table.tree")) unfoldable(table);
 for (const table of document.querySelectorAll("table.sortable")) sortable(table);
 
@@ -60,8 +62,6 @@ function sortable(table) {
     });
   }
 }
-
-const FOLDED_FROM = 8;
 
 function unfoldable(table) {
   const fold = (node) => {

@@ -220,6 +220,7 @@ def outcome_chart(rows: Sequence[tuple[str, str, Mapping[str, int]]], order: Seq
 
 
 def _outcomes(data: Sequence[Mapping[str, Any]], names: Sequence[Mapping[str, Any]], layout: Layout) -> Spec:
+    layout = layout.fitted([str(one["name"]) for one in names])
     y = {"field": "row", "type": "ordinal", "axis": None, "scale": {"padding": 0.25}}
     width = layout.width - layout.names - 14
     x = {"field": "start", "type": "quantitative", "scale": {"domain": [0, 100], "nice": False}, "axis": _axis("percent of documents", tickCount=5)}
