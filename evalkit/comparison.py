@@ -328,7 +328,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The comparison as GitHub-flavoured Markdown."""
-        from evalkit.reports.comparison import markdown
+        from evalkit.reports.comparison_markdown import markdown
 
         return markdown(self)
 

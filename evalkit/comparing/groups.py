@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,8 @@ def _stderr(parts: Sequence[tuple[float, Estimate]]) -> float | None:
     return math.sqrt(math.fsum(squares)) or None
 
 
-def _recovered(parts: Sequence[tuple[float, Estimate]]):  # type: ignore[no-untyped-def]
+def _recovered(parts: Sequence[tuple[float, Estimate]]) -> Callable[[float], Limits]:
+    """Limits of the weighted sum from the tasks' own."""
     from evalkit.stats.combine import Part, mover
 
     @cache
