@@ -154,8 +154,6 @@ def _overall(comparison: Comparison) -> str:
 
 
 def _forests(comparison: Comparison) -> Iterator[Chart]:
-    verdicts = [task.change.verdict for task in comparison.tasks.values()]
-    key = [(KIND[verdict], verdict.value) for verdict in Verdict if verdict in verdicts]
     for percent, title in ((True, "Difference in points"), (False, "Gain, in each metric's own unit")):
         rows = forest_rows(comparison, percent=percent)
         if not rows:
@@ -169,8 +167,10 @@ def _forests(comparison: Comparison) -> Iterator[Chart]:
         if any(is_large(comparison, task) for task in comparison.tasks.values()):
             about += " Large groups stand for their tasks."
         axis = "points" if percent else "gain"
-        more = [("band", "margin")] if band else []
-        yield chart(title, about, lambda layout, rows=rows, axis=axis: forest(rows, layout, axis=axis, zero=True), key=key + more)
+        kinds = {row.kind for row in rows}
+        key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
+        key += [("band", "tolerated margin")] if band else []
+        yield chart(title, about, lambda layout, rows=rows, axis=axis: forest(rows, layout, axis=axis, zero=True), key=key)
 
 
 # --- where it happens

@@ -123,7 +123,8 @@ def _heat_layers(data: list[dict[str, Any]], headings: list[dict[str, Any]], lay
             ("fillOpacity", "opacity", "quantitative"),
         )
     }
-    size = layout.width / (2 if layout.is_narrow else 6) - 18
+    # the drawing's font is narrower than some that pages are read in
+    size = 0.86 * (layout.width / (2 if layout.is_narrow else 6) - 16)
     cells = {"data": values(data)}
     return [
         {
@@ -226,8 +227,8 @@ def _bar_spec(data: list[dict[str, Any]], layout: Layout, height: int) -> Spec:
                 "encoding": {"x": across("chance"), "y": down("y"), "y2": {"field": "y2"}},
             },
             {
-                "mark": text_mark(fontSize=12),
-                "encoding": {"x": across("value"), "y": down("middle"), "text": {"field": "text"}, "xOffset": {"value": 6}},
+                "mark": text_mark(fontSize=12, fontWeight=600),
+                "encoding": {"x": {"value": layout.plot + 8}, "y": down("middle"), "text": {"field": "text"}},
             },
             {
                 "mark": text_mark(**names),

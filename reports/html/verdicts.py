@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -116,7 +117,7 @@ def change_row(name: str, parent: str, depth: int, is_group: bool, change: Chang
         detectable="" if change.detectable is None else figures.difference(change.detectable, percent).lstrip("+"),
         kind=KIND[change.verdict],
         verdict=change.verdict.value,
-        reason=visible(change.reason),
+        reason=re.sub(r"(?<![\w.])-(?=\d)", figures.MINUS, visible(change.reason)),
         sort=numbers,
     )
 
