@@ -18,5 +18,10 @@ def visible(text: str) -> str:
     )
 
 
+def visible_lines(text: str) -> str:
+    """The same for a text of several lines: line feeds and tabs stay what they are."""
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
