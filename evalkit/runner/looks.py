@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from evalkit.backends.base import Backend
-from evalkit.data import DataOptions
-from evalkit.registry import Selection
-from evalkit.results import Run, samples_path, write_samples
-from evalkit.runner.answering import Answering, open_journal
+from evalkit.data import DataOptions, DatasetInfo
+from evalkit.registry import ResolvedGroup, Selection
+from evalkit.results import Run, Sample, samples_path, write_samples
+from evalkit.runner.answering import Answering, open_journal, sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.assemble import assemble, prompts_sha256, sample_rows
 from evalkit.runner.evaluate import Stopwatch, check_output, prepare
@@ -31,10 +31,16 @@ class Offer:
 
     Attributes:
         items: Its documents.
-        prompt_sha256: Hash over all their prompts, as a result file has it.
+        version: Version of the task.
+        dataset: Where its rows came from.
+        shots: Number of few-shot examples.
+        prompt_sha256: Hash over all prompts, as a result file has it.
     """
 
     items: Sequence[Item]
+    version: int
+    dataset: DatasetInfo
+    shots: int
     prompt_sha256: str
 
 
@@ -45,11 +51,11 @@ class Chooser(Protocol):
         """Told once what there is: task -> its documents."""
         ...
 
-    def choose(self, so_far: Run | None) -> Mapping[str, Collection[str]]:
+    def choose(self, answered: Mapping[str, Sequence[Sample]]) -> Mapping[str, Collection[str]]:
         """Task -> ids of documents to ask next; nothing at all ends the run.
 
         Args:
-            so_far: The result over everything chosen so far; None at the beginning.
+            answered: Task -> what everything chosen in the last look gave, errored documents too.
         """
         ...
 
@@ -93,16 +99,16 @@ def evaluate_in_looks(
             progress.stage("scoring")
             answering = Answering(ready.asked, ready.prepared, ready.backend, journal, progress)
             chosen: set[int] = set()
-            run: Run | None = None
-            while wanted := _places(ready, chooser.choose(run)) - chosen:
-                chosen |= wanted
+            look: set[int] = set()
+            while look := _places(ready, chooser.choose(_samples(ready, look, answering))) - chosen:
+                chosen |= look
                 with watch.stage("scoring"):
-                    answering.answer(request for place in wanted for request in _requests(ready.asked[place]))
-                with watch.stage("scores"):
-                    part = _part(ready, chosen)
-                    run = assemble(selection, part, answering.answers, settings, watch.seconds)
-            if run is None:
+                    answering.answer(request for place in look for request in _requests(ready.asked[place]))
+            if not chosen:
                 raise ValueError("no document was chosen")
+            part = _part(ready, chosen)
+            with watch.stage("scores"):
+                run = assemble(_pruned(selection, part), part, answering.answers, settings, watch.seconds)
             if output is not None:
                 write_samples(samples_path(output), sample_rows(part.asked, answering.answers))
                 run.save(output)
@@ -117,7 +123,12 @@ def _offers(ready: Ready) -> dict[str, Offer]:
     asked: dict[str, list[Asked]] = {run.key: [] for run in ready.runs}
     for one in ready.asked:
         asked[one.run.key].append(one)
-    return {key: Offer([one.item for one in own], prompts_sha256(own)) for key, own in asked.items()}
+    return {
+        run.key: Offer(
+            [one.item for one in asked[run.key]], run.version, run.dataset, run.shots, prompts_sha256(asked[run.key])
+        )
+        for run in ready.runs
+    }
 
 
 def _places(ready: Ready, wanted: Mapping[str, Collection[str]]) -> set[int]:
@@ -129,7 +140,29 @@ def _requests(one: Asked) -> range:
     return range(one.first, one.first + len(one.requests))
 
 
+def _samples(ready: Ready, places: Collection[int], answering: Answering) -> dict[str, list[Sample]]:
+    answers = answering.answers
+    found: dict[str, list[Sample]] = {}
+    for place in sorted(places):
+        one = ready.asked[place]
+        found.setdefault(one.run.key, []).append(sample_of(one, answers))
+    return found
+
+
 def _part(ready: Ready, chosen: Collection[int]) -> Ready:
-    """The run as if there were no other documents, in the data's order."""
+    """The run as if there were no other documents, in the data's order; tasks without any are left out."""
     asked = [one for place, one in enumerate(ready.asked) if place in chosen]
-    return replace(ready, asked=asked, skipped=Counter())
+    there = {one.run.key for one in asked}
+    runs = [run for run in ready.runs if run.key in there]
+    return replace(ready, runs=runs, asked=asked, skipped=Counter())
+
+
+def _pruned(selection: Selection, part: Ready) -> Selection:
+    """The selection without the tasks that were asked nothing, and without groups that are empty then."""
+    there = {run.key for run in part.runs}
+    groups: dict[str, ResolvedGroup] = {}
+    for name, group in selection.groups.items():  # inner ones first
+        members = tuple(member for member in group.members if member in there or member in groups)
+        if members:
+            groups[name] = replace(group, members=members)
+    return Selection({key: task for key, task in selection.tasks.items() if key in there}, groups)
