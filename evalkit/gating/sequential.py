@@ -1,0 +1,375 @@
+"""A gate while the candidate is still being evaluated: it stops as soon as the verdict is certain.
+
+Documents come in a random order that the seed fixes before anything is asked. After each look every deciding task is judged
+by tests that may be looked at at any time, at half of its alpha; the other half is kept for the usual test once all
+documents are asked, so that the chance of failing a harmless candidate stays below alpha over both together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from evalkit.comparison import Side
+from evalkit.data import DatasetInfo
+from evalkit.errors import NotComparableError, UsageError
+from evalkit.gating.evidence import (
+    FAILING,
+    ORDER,
+    PASSING,
+    Document,
+    Key,
+    TaskEvidence,
+    hypotheses,
+)
+from evalkit.gating.measure import leaves, margin_of, roots_and_inner
+from evalkit.gating.policy import Judged, Policy
+from evalkit.gating.result import Looks, Status, TaskLooks
+from evalkit.gating.subset import bounds_of, is_mean
+from evalkit.results import Run, Sample
+
+FIRST_LOOK = 50
+"""Documents of each task in the first look."""
+GROWTH = 1.15
+"""A look is made when this many times the documents of the last one are there: few looks, and little asked in vain."""
+SEQUENTIAL_SHARE = 0.5
+"""Part of alpha that the looks may spend; the rest is for the test at the end of the data."""
+
+_PROMPT_FIELDS = frozenset({"prompt", "chat template", "system prompt", "shots", "decoding", "all"})
+
+
+class Item(Protocol):
+    """A document that can be asked."""
+
+    @property
+    def id(self) -> str:
+        """As in the result file."""
+        ...
+
+
+class Offer(Protocol):
+    """What can be asked of one task (`evalkit.runner.looks.Offer`)."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Its documents."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Of the task."""
+        ...
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """Where its rows came from."""
+        ...
+
+    @property
+    def shots(self) -> int:
+        """Few-shot examples."""
+        ...
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Hash over all prompts."""
+        ...
+
+
+@dataclass(slots=True)
+class Watched:
+    """A deciding task or group.
+
+    Attributes:
+        judged: By what rule.
+        metrics: Task beneath it -> its metric.
+        margin: Loss that is tolerated, in the metric's unit.
+        evidence: What the answers say; None where the score cannot be bet on, so that all documents are asked.
+        settled: What is certain.
+        refuted: The hypotheses that it failed by.
+        keys: Documents still to be asked, where all are asked at once.
+    """
+
+    judged: Judged
+    metrics: Mapping[str, str]
+    margin: float
+    evidence: TaskEvidence | None
+    settled: Status | None = None
+    refuted: set[str] = field(default_factory=set)
+    keys: list[Key] = field(default_factory=list)
+
+    @property
+    def alpha(self) -> float:
+        """Level of the looks."""
+        return self.judged.rule.alpha * SEQUENTIAL_SHARE
+
+    @property
+    def finished(self) -> bool:
+        """Whether every document was asked."""
+        return self.evidence.finished if self.evidence is not None else not self.keys
+
+
+class SequentialGate:
+    """Chooses what is asked (`evalkit.runner.looks.Chooser`) and knows when it is enough.
+
+    Args:
+        base: The baseline.
+        policy: What is asked of the candidate.
+        seed: Seed of the order.
+        note: Told after each look how things stand, in a line.
+
+    Raises:
+        UsageError: The policy does not fit the baseline, or no task decides.
+    """
+
+    def __init__(self, base: Run, policy: Policy, seed: int = 0, note: Callable[[str], None] | None = None) -> None:
+        self.base, self.policy, self.seed = base, policy, seed
+        self._note = note or (lambda line: None)
+        judged = [one for one in policy.judged(*roots_and_inner(base)) if one.decides]
+        if not judged:
+            raise UsageError("no task of the policy decides", hint="make one primary, or leave `informational` out")
+        self.judged = judged
+        self.watched: dict[str, Watched] = {}
+        self.prompts: dict[str, str] = {}
+        self.notes: list[str] = []
+        self._values: dict[Key, Mapping[str, float]] = {}
+        self._pending: dict[str, list[Key]] = {}
+        self._asked: set[Key] = set()
+        self.sizes: list[int] = []
+
+    @property
+    def tasks(self) -> list[str]:
+        """What the candidate is evaluated on, by the names in the baseline."""
+        return [one.task for one in self.judged]
+
+    def described(self) -> dict[str, object]:
+        """JSON values: how documents are chosen, for the candidate's settings."""
+        return {"sequential": {"seed": self.seed, "order": ORDER}}
+
+    def begin(self, offers: Mapping[str, Offer]) -> None:
+        """Sets up the tests, over the documents that both have.
+
+        Raises:
+            NotComparableError: What can be asked is not what the baseline was asked.
+        """
+        there: dict[str, frozenset[str]] = {}
+        for judged in self.judged:
+            for leaf in leaves(self.base, judged.task):
+                if leaf not in offers:
+                    raise NotComparableError(f"task {leaf} of the baseline is not among those that can be evaluated")
+                there[leaf] = self._comparable(leaf, offers[leaf], judged.rule.min_overlap)
+        for judged in self.judged:
+            self.watched[judged.task] = self._watch(judged, there)
+
+    def _comparable(self, name: str, offer: Offer, min_overlap: float) -> frozenset[str]:
+        """The documents of a task that both have; the prompts are checked before anything is asked."""
+        task, allowed = self.base.tasks[name], set(self.policy.allow)
+        if task.version != offer.version and not allowed & {"task version", "all"}:
+            raise NotComparableError(
+                f"task {name} is version {offer.version} now, the baseline was made with version {task.version}",
+                hint="make the baseline anew with this version of evalkit",
+            )
+        before, now = [sample.id for sample in task.samples], [item.id for item in offer.items]
+        common = frozenset(before) & frozenset(now)
+        union = len(frozenset(before) | frozenset(now))
+        if len(common) < min_overlap * union:
+            raise NotComparableError(
+                f"task {name}: only {len(common):,} of {union:,} documents are both in the baseline and in the data here",
+                hint="use the data that the baseline was made with, or lower min_overlap in the policy",
+            )
+        if before != now or not task.prompt_sha256:
+            self.notes.append(f"{name}: the prompts of the two runs could not be checked to be the same")
+            self.prompts[name] = ""
+        elif task.prompt_sha256 == offer.prompt_sha256:
+            self.prompts[name] = ""
+        elif allowed & _PROMPT_FIELDS:
+            self.prompts[name] = task.prompt_sha256
+        else:
+            raise NotComparableError(
+                f"task {name}: the candidate's prompts are not those of the baseline",
+                hint="its chat template may differ; `--allow prompt` compares all the same",
+            )
+        return common
+
+    def _watch(self, judged: Judged, there: Mapping[str, frozenset[str]]) -> Watched:
+        name, rule = judged.task, judged.rule
+        weights, metrics = self._weights(name, rule.metric)
+        documents = [
+            Document((leaf, sample.id), sample.cluster, weights[leaf], sample.metrics[metrics[leaf]])
+            for leaf in weights
+            for sample in self.base.tasks[leaf].samples
+            if sample.id in there[leaf] and metrics[leaf] in sample.metrics
+        ]
+        holder = self.base.groups.get(name) or self.base.tasks[name]
+        score = holder.metrics[rule.metric] if rule.metric in holder.metrics else next(iter(holder.metrics.values()))
+        ranges = {bounds_of(self.base.tasks[leaf].metrics[metrics[leaf]]) for leaf in weights}
+        bounds = ranges.pop() if len(ranges) == 1 else None
+        margin = margin_of(rule.margin, name, bounds, score.value)
+        watched = Watched(judged, metrics, margin, None)
+        if bounds is None or not documents or not all(is_mean(self.base.tasks[leaf], metrics[leaf]) for leaf in weights):
+            watched.keys = [(leaf, sample) for leaf in leaves(self.base, name) for sample in sorted(there[leaf])]
+            self.notes.append(f"{name}: its score is no mean of bounded values, so it is asked whole")
+            return watched
+        required = None if rule.require_gain is None else rule.require_gain.resolve(name, bounds, score.value)
+        floor = None if rule.floor is None else rule.floor.resolve(name, bounds, score.value)
+        tested = hypotheses(margin, required, floor, higher_is_better=score.higher_is_better)
+        watched.evidence = TaskEvidence(documents, bounds, score.higher_is_better, tested, self.seed)
+        return watched
+
+    def _weights(self, name: str, metric: str | None) -> tuple[dict[str, float], dict[str, str]]:
+        """Task beneath -> what a document of it counts, 1 on average; and task -> metric."""
+        base = self.base
+        if name in base.tasks:
+            chosen = metric or next(iter(base.tasks[name].metrics))
+            if chosen not in base.tasks[name].metrics:
+                raise UsageError(
+                    f"the baseline has no {chosen} of {name}", hint=f"it has {', '.join(base.tasks[name].metrics)}"
+                )
+            return {name: 1.0}, {name: chosen}
+        from evalkit.comparing.groups import group_weights
+
+        sizes = {leaf: sum(bool(one.metrics) for one in base.tasks[leaf].samples) for leaf in base.leaves(name)}
+        shares = group_weights(base, name, sizes)
+        if shares is None:
+            raise UsageError(
+                f"the baseline does not say how the score of group {name} is made up",
+                hint="name its tasks in the policy instead of the group",
+            )
+        total = sum(sizes.values())
+        weights = {leaf: share * total / sizes[leaf] for (leaf, _), share in shares.items() if sizes[leaf]}
+        return weights, {leaf: own for leaf, own in shares}
+
+    def choose(self, answered: Mapping[str, Sequence[Sample]]) -> Mapping[str, Collection[str]]:
+        """Takes in the last look's answers; what to ask next, or nothing where all is certain or asked."""
+        for task, samples in answered.items():
+            self._values |= {(task, sample.id): sample.metrics for sample in samples}
+        for name, keys in self._pending.items():
+            self._take_in(self.watched[name], keys)
+        self._settle()
+        if self._asked:
+            self.sizes.append(len(self._asked))
+            self._note(self._line())
+        if any(one.settled is Status.FAIL for one in self.watched.values()):
+            return {}
+        self._pending = self._next()
+        keys = {key for own in self._pending.values() for key in own}
+        self._asked |= keys
+        wanted: dict[str, list[str]] = {}
+        for task, identity in sorted(keys):
+            wanted.setdefault(task, []).append(identity)
+        if keys and not keys - set(self._values):  # a task and a group that it is in share documents
+            return self.choose({})
+        return wanted
+
+    def _take_in(self, watched: Watched, keys: Sequence[Key]) -> None:
+        if watched.evidence is None:
+            return
+        values = {
+            (leaf, identity): self._values[leaf, identity][watched.metrics[leaf]]
+            for leaf, identity in keys
+            if watched.metrics[leaf] in self._values.get((leaf, identity), {})
+        }
+        watched.evidence.add(values)
+
+    def _next(self) -> dict[str, list[Key]]:
+        """The next documents of every task that is not settled; those that cannot be bet on come last, and whole."""
+        found: dict[str, list[Key]] = {}
+        for name, one in self.watched.items():
+            if one.evidence is not None and one.settled is None and not one.evidence.finished:
+                asked = one.evidence.asked
+                count = FIRST_LOOK if not asked else max(10, math.ceil(asked * (GROWTH - 1)))
+                found[name] = one.evidence.next(count)
+        if not found:
+            for name, one in self.watched.items():
+                if one.keys:
+                    found[name], one.keys = one.keys, []
+        return found
+
+    def _settle(self) -> None:
+        """What is certain by now. One refuted hypothesis fails a candidate, of all that could: Holm's correction over them."""
+        from evalkit.stats.multiple import holm
+        from evalkit.stats.sequential import always_valid_p
+
+        tested = [(one, name) for one in self._betting() for name in FAILING if name in self._evidence(one).bets]
+        adjusted = holm([always_valid_p(self._evidence(one).against(name)) for one, name in tested])
+        for (one, name), p in zip(tested, adjusted, strict=True):
+            if p <= one.alpha:
+                one.settled = Status.FAIL
+                one.refuted.add(name)
+        for one in self._betting():
+            evidence = self._evidence(one)
+            # every one must be refuted, each at alpha by itself (Berger 1982)
+            refuted = all(evidence.against(name) >= 1 / one.alpha for name in PASSING if name in evidence.bets)
+            if one.settled is None and refuted and evidence.scored >= one.judged.rule.min_items:
+                one.settled = Status.PASS
+
+    def _betting(self) -> list[Watched]:
+        return [one for one in self.watched.values() if one.evidence is not None]
+
+    @staticmethod
+    def _evidence(watched: Watched) -> TaskEvidence:
+        assert watched.evidence is not None
+        return watched.evidence
+
+    @property
+    def total(self) -> int:
+        """Documents there are, of all deciding tasks."""
+        return len({(leaf, one.id) for name in self.tasks for leaf in leaves(self.base, name)
+                    for one in self.base.tasks[leaf].samples})
+
+    def looks(self) -> Looks:
+        """The record of what was looked at."""
+        alpha = max(one.judged.rule.alpha for one in self.watched.values())
+        return Looks(
+            seed=self.seed,
+            order=ORDER,
+            sizes=tuple(self.sizes),
+            total=self.total,
+            alpha=(alpha * SEQUENTIAL_SHARE, alpha * (1 - SEQUENTIAL_SHARE)),
+            stopped=not all(one.finished for one in self.watched.values()),
+            tasks={name: self._task_looks(one) for name, one in self.watched.items()},
+        )
+
+    def _task_looks(self, watched: Watched) -> TaskLooks:
+        evidence = watched.evidence
+        if evidence is None:
+            count = sum(len(self.base.tasks[leaf].samples) for leaf in leaves(self.base, watched.judged.task))
+            return TaskLooks(count, 0 if watched.keys else count, {}, None)
+        against = {name: evidence.against(name) for name in evidence.bets}
+        return TaskLooks(evidence.total, evidence.asked, against, watched.settled)
+
+    def _line(self) -> str:
+        asked = self.sizes[-1]
+        known = [f"{name} {one.settled.value}" for name, one in self.watched.items() if one.settled is not None]
+        open_ones = [
+            f"{name} {100 * evidence.gain:+.1f} points so far" if one.metrics and evidence.total else name
+            for name, one in self.watched.items()
+            if one.settled is None and (evidence := one.evidence) is not None
+        ]
+        shown = [*known, *open_ones][:4]
+        return (
+            f"look {len(self.sizes)}: {asked:,} of {self.total:,} documents ({100 * asked / self.total:.1f} %); "
+            + ", ".join(shown)
+        )
+
+
+def final_policy(gate: SequentialGate) -> Policy:
+    """The policy for the test at the end of the data: the deciding tasks, at what is left of alpha."""
+    rules = {
+        one.task: replace(one.rule, alpha=one.rule.alpha * (1 - SEQUENTIAL_SHARE), informational=False)
+        for one in gate.judged
+    }
+    return replace(gate.policy, rules=rules)
+
+
+def final_sides(gate: SequentialGate, base: Side, candidate: Side) -> tuple[Side, Side]:
+    """The baseline and the candidate, over the documents that the candidate was asked."""
+    from evalkit.gating.subset import restricted, with_group_scores
+
+    prompts = {
+        name: gate.prompts.get(name) or task.prompt_sha256 for name, task in candidate.run.tasks.items()
+    }
+    run = restricted(base.run, candidate.run, prompts, gate.described())
+    return replace(base, run=with_group_scores(run)), candidate
