@@ -87,7 +87,8 @@ def looks_sentence(looks: Looks) -> str:
     share = 100 * looks.asked / looks.total if looks.total else 0.0
     end = "stopped early, certain" if looks.stopped else "went through all documents"
     count = f"{len(looks.sizes)} look{'' if len(looks.sizes) == 1 else 's'}"
-    return f"sequential: {end}, after {looks.asked:,} of {looks.total:,} documents ({share:.1f} %) in {count}, seed {looks.seed}"
+    asked = f"{looks.asked:,} of {looks.total:,} documents ({share:.1f} %)"
+    return f"sequential: {end}, after {asked} in {count}, seed {looks.seed}"
 
 
 def _telling(result: GateResult) -> list[Finding]:

@@ -12,7 +12,12 @@ from evalkit.reports.text import visible
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold in any form."""
 
-_CHILD = {Status.FAIL: "failure", Status.NOT_COMPARABLE: "error", Status.UNDECIDED: "skipped", Status.SKIPPED: "skipped"}
+_CHILD = {
+    Status.FAIL: "failure",
+    Status.NOT_COMPARABLE: "error",
+    Status.UNDECIDED: "skipped",
+    Status.SKIPPED: "skipped",
+}
 
 
 def junit(result: GateResult) -> bytes:
@@ -25,9 +30,7 @@ def junit(result: GateResult) -> bytes:
     rows = {row.task: row for row in result.rows}
     for task in dict.fromkeys(finding.task for finding in result.findings):
         findings = [finding for finding in result.findings if finding.task == task]
-        suite = ElementTree.SubElement(
-            root, "testsuite", {"name": _attribute(task), **_counts(findings), "time": "0"}
-        )
+        suite = ElementTree.SubElement(root, "testsuite", {"name": _attribute(task), **_counts(findings), "time": "0"})
         if (row := rows.get(task)) is not None:
             _properties(suite, row)
         for finding in findings:

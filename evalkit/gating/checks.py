@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from evalkit.comparing.amounts import amount
 from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.gating.measure import Measured, leaves, range_of
 from evalkit.gating.policy import FloorBy, OnUndecided
 from evalkit.gating.result import Check, Finding, Reason, Status
-from evalkit.gating.verdict import is_sure_loss, more_items, verdict_of
-from evalkit.gating.words import score, size
+from evalkit.gating.words import score
 from evalkit.results import MetricValue, Run
 
 READABLE = frozenset({"right", "wrong", "scored", "mixed", "skipped"})
@@ -50,48 +50,29 @@ def _answers(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
 
 
 def _loss(measured: Measured, change: Change) -> Answer:
-    verdict, is_share = verdict_of(measured), measured.is_share
-    moved = _moved(measured, change)
-    tolerated = f"a loss of {size(measured.margin, is_share)} is tolerated"
-    if verdict is Verdict.REGRESSED:
-        return Check.LOSS, Status.FAIL, Reason.REGRESSED, f"{moved}; {tolerated}"
-    if verdict is Verdict.IMPROVED:
-        return Check.LOSS, Status.PASS, Reason.IMPROVED, moved
-    if verdict is Verdict.WITHIN_MARGIN and is_sure_loss(measured):
-        return Check.LOSS, Status.WARN, Reason.TOLERATED_LOSS, f"{moved}: a real loss; {tolerated}"
-    if verdict is Verdict.WITHIN_MARGIN:
-        return Check.LOSS, Status.PASS, Reason.WITHIN_MARGIN, f"{moved}; {tolerated}"
-    if change.p is None and change.margin_interval is None:
-        sentence = f"{moved}, and {change.n:,} documents allow no test"
-        return Check.LOSS, _ON_UNDECIDED[measured.judged.rule.on_undecided], Reason.NO_TEST, sentence
-    what = "a real loss, its size unclear" if is_sure_loss(measured) else "too few documents to tell"
-    more = more_items(measured)
-    needed = f"; about {more:,} more documents would settle it" if more else ""
-    sentence = f"{moved}: {what} ({tolerated}){needed}"
-    return Check.LOSS, _ON_UNDECIDED[measured.judged.rule.on_undecided], Reason.UNCLEAR, sentence
-
-
-def _moved(measured: Measured, change: Change) -> str:
-    word = "gained" if change.gain > 0 else "lost" if change.gain < 0 else "unchanged"
-    is_share = measured.is_share
-    amount = f" {size(change.gain, is_share)}" if change.gain else ""
-    limits = change.gain_interval
-    interval = ""
-    if limits is not None:
-        scale, unit = (100, " points") if is_share else (1, "")
-        interval = f" ({scale * limits[0]:+.3g} to {scale * limits[1]:+.3g}{unit})"
-    return f"{word}{amount}{interval}"
+    undecided = _ON_UNDECIDED[measured.judged.rule.on_undecided]
+    if change.verdict is Verdict.REGRESSED:
+        return Check.LOSS, Status.FAIL, Reason.REGRESSED, change.reason
+    if change.verdict is Verdict.IMPROVED:
+        return Check.LOSS, Status.PASS, Reason.IMPROVED, change.reason
+    if change.verdict is Verdict.WITHIN_MARGIN and change.is_real_loss:
+        return Check.LOSS, Status.WARN, Reason.TOLERATED_LOSS, change.reason
+    if change.verdict is Verdict.WITHIN_MARGIN:
+        return Check.LOSS, Status.PASS, Reason.WITHIN_MARGIN, change.reason
+    reason = Reason.NO_TEST if change.p_adjusted is None else Reason.UNCLEAR
+    tolerated = f" (a loss of {amount(change, change.margin)} is tolerated)" if reason is Reason.UNCLEAR else ""
+    return Check.LOSS, undecided, reason, f"{change.reason}{tolerated}"
 
 
 def _gain(measured: Measured, change: Change) -> Answer:
     rule = measured.judged.rule
     assert rule.require_gain is not None
     required = rule.require_gain.resolve(measured.judged.task, range_of(change), change.before)
-    limits, moved = change.gain_margin_interval, _moved(measured, change)
-    wanted = f"{moved}; a gain of {size(required, measured.is_share)} is required"
+    limits = change.gain_margin_interval
+    wanted = f"the gain is {amount(change, change.gain, sign=True)}, required is {amount(change, required)}"
     if limits is not None and limits[0] > 0 and change.gain >= required:
         return Check.GAIN, Status.PASS, Reason.GAIN_SHOWN, wanted
-    if limits is not None and limits[1] < required or verdict_of(measured) is Verdict.REGRESSED:
+    if (limits is not None and limits[1] < required) or change.verdict is Verdict.REGRESSED:
         return Check.GAIN, Status.FAIL, Reason.GAIN_MISSING, wanted
     return Check.GAIN, _ON_UNDECIDED[rule.on_undecided], Reason.UNCLEAR, f"{wanted}, and is not certain"
 
@@ -138,7 +119,9 @@ def _unreadable(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
     if rule.max_unreadable_rate is not None and now > rule.max_unreadable_rate:
         allowed = f"{100 * rule.max_unreadable_rate:g} % is allowed"
         yield Check.UNREADABLE, Status.FAIL, Reason.UNREADABLE, f"{shown}{compared}; {allowed}"
-    elif rule.max_unreadable_rise is not None and before is not None and now - before > rule.max_unreadable_rise + 1e-12:
+    elif (
+        rule.max_unreadable_rise is not None and before is not None and now - before > rule.max_unreadable_rise + 1e-12
+    ):
         allowed = f"a rise of {100 * rule.max_unreadable_rise:g} points is allowed"
         yield Check.UNREADABLE, Status.FAIL, Reason.UNREADABLE, f"{shown}{compared}; {allowed}"
     else:

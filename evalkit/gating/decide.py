@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evalkit.comparison import Comparison, Side
 from evalkit.gating.checks import findings_of
@@ -11,29 +13,61 @@ from evalkit.gating.flips import broken_items
 from evalkit.gating.measure import Measured, measure, row
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Condition, Finding, GateResult
-from evalkit.gating.verdict import more_items, verdict_of
+
+if TYPE_CHECKING:
+    from evalkit.comparing.sides import Source
 
 
-def gate(before: Side, after: Side, policy: Policy) -> GateResult:
+def gate(before: Source, after: Source, policy: Policy | str | Path | None = None) -> GateResult:
     """Judges a candidate against a baseline.
 
     Args:
-        before: The baseline.
+        before: The baseline: a run, or its file.
         after: The candidate.
-        policy: What is asked.
+        policy: What is asked, or the file that says so; by default no loss of 1 point or more on any task.
+
+    Returns:
+        The decision; `exit_code` is what `evalkit gate` ends with.
 
     Raises:
-        UsageError: The policy names a task that the baseline lacks, or an amount has no meaning for a metric.
+        UsageError: A file cannot be read, the policy names a task that the baseline lacks, or an amount has no meaning for
+            a metric.
+        NotComparableError: The runs have no task in common.
     """
+    from evalkit.comparing.sides import load_sides
+
+    first, second = load_sides([before, after])
+    return gate_sides(first, second, policy if isinstance(policy, Policy) else load_policy(policy))
+
+
+def load_policy(path: str | Path | None) -> Policy:
+    """The policy in a file; without one the built-in policy."""
+    from evalkit.gating.policy_file import read_policy
+
+    return Policy() if path is None else read_policy(Path(path))
+
+
+def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:
+    """`gate` for runs that are loaded and named."""
     return decide(compare_at(before, after, policy), policy)
 
 
 def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Comparison]:
-    """Alpha -> the comparison at that level, for every level in the policy."""
-    from evalkit.comparing import compare
+    """Alpha -> the comparison at that level, for every level in the policy.
 
+    Raises:
+        UsageError: The policy allows a field that there is not.
+        NotComparableError: The runs have no task in common.
+    """
+    from evalkit.comparing.compare import MARGIN
+    from evalkit.comparing.conditions import allowed_fields
+    from evalkit.comparing.draft import draft
+    from evalkit.comparing.settle import Tolerance, settle
+
+    drafts = [draft(before, after, allowed_fields(policy.allow))]
     levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
-    return {alpha: compare(before, after, alpha=alpha, allow=policy.allow) for alpha in levels}
+    # margins are the policy's own affair (`evalkit.gating.measure`)
+    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in levels}
 
 
 def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
@@ -52,7 +86,7 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResul
     for one in measured:
         own = findings_of(one, comparison)
         findings += own
-        if (found := row(one, verdict_of(one), more_items(one))) is not None:
+        if (found := row(one)) is not None:
             rows.append(found)
     return GateResult(
         before=_name(comparison.before),
@@ -78,7 +112,7 @@ def _by_weight(measured: Sequence[Measured], findings: Sequence[Finding]) -> lis
 
 
 def _notes(comparison: Comparison) -> tuple[str, ...]:
-    notes = []
+    notes = list(comparison.notes)
     if comparison.only_after:
         names = ", ".join(comparison.only_after[:5])
         notes.append(f"only the candidate has {names}: without a baseline it is not judged")

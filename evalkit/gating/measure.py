@@ -1,4 +1,7 @@
-"""What is measured of every task that a policy judges: the change of its metric, with p adjusted over the family."""
+"""What is measured of every task that a policy judges: the change of its metric, with p adjusted over the family.
+
+The verdict is that of `evalkit.comparing.verdict`, which `evalkit compare` uses too, at the policy's margin and alpha.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +33,13 @@ class Measured:
     Attributes:
         judged: Which, and by what rule.
         task: The task in both runs; None where one of them lacks it.
-        change: Its metric; None where a run lacks that.
-        margin: Loss that is tolerated, in the metric's unit.
-        p: Two-sided p after Holm's correction over its family; None without a test.
+        change: Its metric, with the policy's margin and verdict; None where a run lacks it.
         obstacle: Why it cannot be compared; None where it can.
     """
 
     judged: Judged
     task: TaskChange | None
     change: Change | None
-    margin: float = 0.0
-    p: float | None = None
     obstacle: Obstacle | None = None
 
     @property
@@ -64,7 +63,7 @@ def measure(comparisons: Mapping[float, Comparison], policy: Policy) -> list[Mea
     judged.sort(key=lambda one: not one.decides)
     found = [_measured(one, comparisons[one.rule.alpha]) for one in judged]
     # what decides is one family; what only informs is another, so that looking at more costs nothing
-    return [*_adjusted(found, decides=True), *_adjusted(found, decides=False)]
+    return [*_settled(found, comparisons, decides=True), *_settled(found, comparisons, decides=False)]
 
 
 def roots_and_inner(run: Run) -> tuple[list[str], list[str]]:
@@ -81,7 +80,7 @@ def leaves(run: Run, name: str) -> tuple[str, ...]:
 
 def range_of(change: Change) -> tuple[float, float] | None:
     """Range of the metric; where a file does not say, a score and a baseline within [0, 1] make it a share."""
-    if change.bounds is None and change.higher_is_better and 0 <= min(change.before, change.after):
+    if change.bounds is None and change.higher_is_better and min(change.before, change.after) >= 0:
         return (0.0, 1.0) if max(change.before, change.after) <= 1 else None
     return change.bounds
 
@@ -110,7 +109,8 @@ def _measured(judged: Judged, comparison: Comparison) -> Measured:
         sentence = f"the runs have no {rule.metric} of {name} in common; they have {has}"
         return Measured(judged, task, None, obstacle=Obstacle(Reason.MISSING_METRIC, sentence))
     margin = margin_of(rule.margin, name, range_of(change), change.before)
-    return Measured(judged, task, change, margin, obstacle=_obstacle(judged, task, change, comparison))
+    obstacle = _obstacle(judged, task, change, comparison)
+    return Measured(judged, task, replace(change, margin=margin), obstacle=obstacle)
 
 
 def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comparison) -> Obstacle | None:
@@ -138,17 +138,42 @@ def _touches(condition: FieldDifference, name: str, comparison: Comparison) -> b
     return bool(set(leaves(comparison.before.run, name)) & set(condition.tasks))
 
 
-def _adjusted(found: Sequence[Measured], *, decides: bool) -> list[Measured]:
+def _settled(found: Sequence[Measured], comparisons: Mapping[float, Comparison], *, decides: bool) -> list[Measured]:
+    """The tasks of one family with their verdicts."""
     from evalkit.stats.multiple import holm
 
     family = [one for one in found if one.judged.decides is decides]
-    tested = [one for one in family if one.change is not None and one.change.p is not None and one.obstacle is None]
-    values = holm([one.change.p for one in tested if one.change is not None and one.change.p is not None])
-    adjusted = {one.judged.task: p for one, p in zip(tested, values, strict=True)}
-    return [replace(one, p=adjusted.get(one.judged.task)) for one in family]
+    values = {
+        one.judged.task: one.change.p
+        for one in family
+        if one.change is not None and one.change.p is not None and one.obstacle is None
+    }
+    adjusted = dict(zip(values, holm(list(values.values())), strict=True))
+    return [
+        _with_verdict(one, adjusted.get(one.judged.task), len(values), comparisons[one.judged.rule.alpha])
+        for one in family
+    ]
 
 
-def row(measured: Measured, verdict: Verdict, more_items: int | None) -> Row | None:
+def _with_verdict(one: Measured, p: float | None, family: int, comparison: Comparison) -> Measured:
+    from evalkit.comparing.verdict import decide
+
+    if one.change is None or one.task is None:
+        return one
+    if one.obstacle is not None:
+        change = replace(one.change, verdict=Verdict.NOT_COMPARABLE, reason=one.obstacle.sentence, more_items=None)
+        return replace(one, change=change)
+    change = replace(one.change, p_adjusted=p)
+    return replace(one, change=decide(change, family=family, exhausted=_exhausted(one.task, comparison)))
+
+
+def _exhausted(task: TaskChange, comparison: Comparison) -> bool:
+    """Whether both runs evaluated all documents that there are."""
+    whole = not (task.pairing.only_before or task.pairing.only_after)
+    return whole and all(side.run.settings.get("limit") is None for side in (comparison.before, comparison.after))
+
+
+def row(measured: Measured) -> Row | None:
     """What a report shows of it; None where a run lacks it."""
     change, judged = measured.change, measured.judged
     if change is None:
@@ -159,17 +184,17 @@ def row(measured: Measured, verdict: Verdict, more_items: int | None) -> Row | N
         is_share=measured.is_share,
         higher_is_better=change.higher_is_better,
         decides=judged.decides,
-        verdict=verdict,
+        verdict=change.verdict,
         n=change.n,
         before=change.before,
         after=change.after,
         gain=change.gain,
         interval=change.gain_interval,
-        margin=measured.margin,
-        p=measured.p,
+        margin=change.margin,
+        p=change.p_adjusted,
         detectable=change.detectable,
         fixed=change.fixed,
         broken=change.broken,
-        more_items=more_items,
+        more_items=change.more_items,
         test=change.test,
     )

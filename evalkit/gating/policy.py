@@ -1,9 +1,9 @@
 """What a gate asks of a candidate: a rule for every task.
 
-    Policy
-    ├── defaults: Rule         for tasks that nothing else names
-    ├── rules: pattern -> Rule for tasks by name or glob
-    └── allow                  settings that may differ between the runs
+Policy
+├── defaults: Rule         for tasks that nothing else names
+├── rules: pattern -> Rule for tasks by name or glob
+└── allow                  settings that may differ between the runs
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ defaults:                     # for every task that is not named below
 #     margin: 1% of base
 #     informational: true     # shown, decides nothing
 
-# allow: [dtype]              # settings in which the two runs may differ
+# allow: [prompt]             # settings in which the two runs may differ
 """
 """A commented policy to start from; it means the same as no policy."""
 
@@ -76,7 +76,7 @@ def parse_policy(text: str, source: str) -> Policy:
         where = f"{source}, line {mark.line + 1}" if mark else source
         raise UsageError(
             f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}",
-            hint="a glob needs quotes: \"mmlu*\": {margin: 1pt}",
+            hint='a glob needs quotes: "mmlu*": {margin: 1pt}',
         ) from error
     if node is None:
         return Policy(source=source)
@@ -166,7 +166,7 @@ def _allowed(entry: _Entry | None) -> tuple[str, ...]:
     value = entry.value()
     fields = [value] if isinstance(value, str) else value
     if not isinstance(fields, list) or not all(isinstance(one, str) for one in fields):
-        raise entry.error("`allow` is a list of settings", "write `allow: [dtype, chat template]`")
+        raise entry.error("`allow` is a list of settings", "write `allow: [prompt, chat template]`")
     return tuple(fields)
 
 

@@ -1,11 +1,11 @@
 """What a gate found: the types behind `gate.json` (schema `evalkit.gate/1`).
 
-    GateResult                  one decision
-    ├── rows: Row               a task: what was measured
-    ├── findings: Finding       a task's rule: whether it holds, and why
-    ├── conditions              what else differs between the runs
-    ├── broken: BrokenItem      documents that got worse, with their texts
-    └── looks: Looks            how a sequential gate came to its end
+GateResult                  one decision
+├── rows: Row               a task: what was measured
+├── findings: Finding       a task's rule: whether it holds, and why
+├── conditions              what else differs between the runs
+├── broken: BrokenItem      documents that got worse, with their texts
+└── looks: Looks            how a sequential gate came to its end
 """
 
 from __future__ import annotations

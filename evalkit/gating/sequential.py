@@ -208,7 +208,11 @@ class SequentialGate:
         bounds = ranges.pop() if len(ranges) == 1 else None
         margin = margin_of(rule.margin, name, bounds, score.value)
         watched = Watched(judged, metrics, margin, None)
-        if bounds is None or not documents or not all(is_mean(self.base.tasks[leaf], metrics[leaf]) for leaf in weights):
+        if (
+            bounds is None
+            or not documents
+            or not all(is_mean(self.base.tasks[leaf], metrics[leaf]) for leaf in weights)
+        ):
             watched.keys = [(leaf, sample) for leaf in leaves(self.base, name) for sample in sorted(there[leaf])]
             self.notes.append(f"{name}: its score is no mean of bounded values, so it is asked whole")
             return watched
@@ -288,7 +292,7 @@ class SequentialGate:
         return found
 
     def _settle(self) -> None:
-        """What is certain by now. One refuted hypothesis fails a candidate, of all that could: Holm's correction over them."""
+        """What is certain by now; Holm's correction is over all hypotheses that a candidate could fail by."""
         from evalkit.stats.multiple import holm
         from evalkit.stats.sequential import always_valid_p
 
@@ -316,8 +320,14 @@ class SequentialGate:
     @property
     def total(self) -> int:
         """Documents there are, of all deciding tasks."""
-        return len({(leaf, one.id) for name in self.tasks for leaf in leaves(self.base, name)
-                    for one in self.base.tasks[leaf].samples})
+        return len(
+            {
+                (leaf, one.id)
+                for name in self.tasks
+                for leaf in leaves(self.base, name)
+                for one in self.base.tasks[leaf].samples
+            }
+        )
 
     def looks(self) -> Looks:
         """The record of what was looked at."""
@@ -368,8 +378,6 @@ def final_sides(gate: SequentialGate, base: Side, candidate: Side) -> tuple[Side
     """The baseline and the candidate, over the documents that the candidate was asked."""
     from evalkit.gating.subset import restricted, with_group_scores
 
-    prompts = {
-        name: gate.prompts.get(name) or task.prompt_sha256 for name, task in candidate.run.tasks.items()
-    }
+    prompts = {name: gate.prompts.get(name) or task.prompt_sha256 for name, task in candidate.run.tasks.items()}
     run = restricted(base.run, candidate.run, prompts, gate.described())
     return replace(base, run=with_group_scores(run)), candidate

@@ -32,7 +32,9 @@ def sequential_result(gate: SequentialGate, base: Side, candidate: Side) -> Gate
     findings: list[Finding] = []
     for judged in gate.judged:
         own = [one for one in fixed.findings if one.task == judged.task]
-        findings += [replace(one, pattern=judged.pattern) for one in _findings(gate.watched[judged.task], own, fixed.rows)]
+        findings += [
+            replace(one, pattern=judged.pattern) for one in _findings(gate.watched[judged.task], own, fixed.rows)
+        ]
     return replace(
         fixed,
         rows=tuple(_row(gate.watched[row.task], row) for row in fixed.rows),
@@ -87,7 +89,9 @@ def _certain(watched: Watched, finding: Finding, is_share: bool) -> Finding:
         name, status, reason = holds, Status.PASS, _HELD[finding.check]
         if finding.check is Check.LOSS and evidence.against(NO_LOSS) >= 1 / watched.alpha:
             status, reason = Status.WARN, Reason.TOLERATED_LOSS
-    return replace(finding, status=status, reason=reason, sentence=_sentence(watched, evidence, finding, name, is_share))
+    return replace(
+        finding, status=status, reason=reason, sentence=_sentence(watched, evidence, finding, name, is_share)
+    )
 
 
 _FAILED = {

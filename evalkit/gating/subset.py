@@ -16,7 +16,12 @@ def is_mean(task: TaskResult, metric: str) -> bool:
     value = task.metrics[metric]
     bounds = bounds_of(value)
     values = [sample.metrics[metric] for sample in task.samples if metric in sample.metrics]
-    if bounds is None or not values or value.spread is not None or not bounds[0] <= min(values) <= max(values) <= bounds[1]:
+    if (
+        bounds is None
+        or not values
+        or value.spread is not None
+        or not bounds[0] <= min(values) <= max(values) <= bounds[1]
+    ):
         return False
     return math.isclose(math.fsum(values) / len(values), value.value, rel_tol=1e-6, abs_tol=1e-9)
 
@@ -50,11 +55,15 @@ def _task(task: TaskResult, ids: Collection[str], prompt_sha256: str) -> TaskRes
     known = {sample.id: sample for sample in task.samples}
     samples = tuple(known[identity] for identity in ids if identity in known)
     whole = len(samples) == len(task.samples)
-    metrics = task.metrics if whole else {
-        name: replace(value, value=_mean(samples, name), stderr=None, ci95=None)
-        for name, value in task.metrics.items()
-        if is_mean(task, name) and any(name in sample.metrics for sample in samples)
-    }
+    metrics = (
+        task.metrics
+        if whole
+        else {
+            name: replace(value, value=_mean(samples, name), stderr=None, ci95=None)
+            for name, value in task.metrics.items()
+            if is_mean(task, name) and any(name in sample.metrics for sample in samples)
+        }
+    )
     outcomes = Counter(sample.outcome for sample in samples)
     return replace(
         task, samples=samples, n=len(samples), metrics=metrics, outcomes=dict(outcomes), prompt_sha256=prompt_sha256

@@ -47,6 +47,10 @@ class Offer:
 class Chooser(Protocol):
     """Who says what is asked next."""
 
+    def described(self) -> Mapping[str, object]:
+        """JSON values: how it chooses, for the run's settings."""
+        ...
+
     def begin(self, offers: Mapping[str, Offer]) -> None:
         """Told once what there is: task -> its documents."""
         ...
@@ -109,6 +113,7 @@ def evaluate_in_looks(
             part = _part(ready, chosen)
             with watch.stage("scores"):
                 run = assemble(_pruned(selection, part), part, answering.answers, settings, watch.seconds)
+                run = replace(run, settings={**run.settings, **chooser.described()})
             if output is not None:
                 write_samples(samples_path(output), sample_rows(part.asked, answering.answers))
                 run.save(output)
