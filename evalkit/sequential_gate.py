@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evalkit.gating.policy import Policy
     from evalkit.gating.result import GateResult
     from evalkit.runner.progress import Progress
+    from evalkit.task import Registered
 
 TAKEN = ("limit", "seed", "chat_template", "system", "over_length", *RARE_DEFAULTS)
 """Settings of a result that are options of an evaluation by the same name."""
@@ -27,7 +28,7 @@ def gate_while_evaluating(
     *,
     policy: Policy | str | Path | None = None,
     seed: int = 0,
-    tasks: str | None = None,
+    tasks: str | Sequence[str | Registered] | None = None,
     output: str | Path | None = None,
     progress: Progress | None = None,
     note: Callable[[str], None] | None = None,
@@ -40,7 +41,7 @@ def gate_while_evaluating(
         model: The candidate.
         policy: What is asked of it, or the file that says so.
         seed: Seed of the order in which documents are drawn.
-        tasks: Where the tasks come from, if the baseline's names do not say (`./mine.yaml`, `lm-eval:NAME`).
+        tasks: Where the tasks come from, if the baseline's names do not say (`./mine.yaml`, `lm-eval:NAME`, `Task` objects).
         output: Where the candidate's result goes, over the documents that it was asked.
         progress: Told what the evaluation does.
         note: Told what is taken over from the baseline, and after each look how things stand.
@@ -59,7 +60,8 @@ def gate_while_evaluating(
     side = base if isinstance(base, Side) else load_sides([base])[0]
     note = note or (lambda line: None)
     gate = SequentialGate(side.run, policy if isinstance(policy, Policy) else load_policy(policy), seed, note)
-    evaluation = evaluation_like(side, model, tasks or ",".join(gate.tasks), note, **options)
+    note(f"tasks of {side.label}: {', '.join(gate.tasks)}")
+    evaluation = evaluation_like(side, model, tasks or gate.tasks, note, **options)
     path = None if output is None else Path(output)
     run = evaluate_in_looks(*_parts(evaluation), gate, output=path, progress=progress)
     candidate = Side(_label(run.model.name, side.label), run, path)
@@ -67,7 +69,11 @@ def gate_while_evaluating(
 
 
 def evaluation_like(
-    base: Side, model: str | Backend, tasks: str, note: Callable[[str], None], **options: Any
+    base: Side,
+    model: str | Backend,
+    tasks: str | Sequence[str | Registered],
+    note: Callable[[str], None],
+    **options: Any,
 ) -> Evaluation:
     """An evaluation of another model as the baseline was made; options win over what the baseline says.
 
@@ -84,7 +90,8 @@ def evaluation_like(
         taken["dtype"] = base.run.model.dtype
     taken = {name: value for name, value in taken.items() if options.get(name) in (None, False, "auto")}
     shown = ", ".join(f"{name} {value}" for name, value in taken.items() if value != getattr(Evaluation, name, None))
-    note(f"taken over from {base.label}: tasks {tasks}" + (f"; {shown}" if shown else ""))
+    if shown:
+        note(f"settings of {base.label}: {shown}")
     return Evaluation(model=model, tasks=tasks, **{**options, **taken})
 
 

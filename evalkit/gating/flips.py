@@ -15,6 +15,7 @@ from evalkit.results import SampleRow, read_samples, samples_path
 SHOWN = 20
 """Documents in all."""
 OF_ONE_TASK = 5
+"""Of one task among several."""
 TEXT = 600
 """Characters of a text; of a prompt the last ones, where the question stands."""
 
@@ -31,7 +32,7 @@ def broken_items(comparison: Comparison, tasks: Sequence[str]) -> tuple[BrokenIt
     for name in names:
         if (task := comparison.tasks.get(name)) is not None:
             lost = sorted((flip for flip in task.flips if flip.gain < 0), key=lambda flip: flip.gain)
-            chosen += [_item(name, flip) for flip in lost[:OF_ONE_TASK]]
+            chosen += [_item(name, flip) for flip in lost[: max(OF_ONE_TASK, SHOWN // len(names))]]
     chosen = chosen[:SHOWN]
     wanted = {(item.task, item.id) for item in chosen}
     before, after = (_texts(side, wanted) for side in (comparison.before, comparison.after))

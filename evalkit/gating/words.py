@@ -20,18 +20,19 @@ def headline(result: GateResult) -> str:
     if not decided:
         return "passed: no task decides"
     parts = [
-        f"{word} {_names(result.of(status))}"
+        f"{word} {_names(found)}"
         for status, word in (
-            (Status.FAIL, "fails on"),
-            (Status.NOT_COMPARABLE, "cannot be compared on"),
+            (Status.FAIL, "failed on"),
+            (Status.NOT_COMPARABLE, "not comparable on"),
             (Status.UNDECIDED, "undecided on"),
             (Status.WARN, "warnings on"),
         )
-        if result.of(status)
+        if (found := result.of(status))
     ]
+    if not result.passed:
+        return "; ".join(parts)
     count = f"{len(decided)} task{'' if len(decided) == 1 else 's'}"
-    label = {0: "passed", 1: "failed", 3: "undecided", 4: "not comparable"}[result.exit_code]
-    return f"{label}: {'; '.join(parts)}" if parts else f"passed: nothing lost on {count}"
+    return f"passed on {count}, with {parts[0]}" if parts else f"passed on {count}"
 
 
 def _names(findings: Sequence[Finding]) -> str:
