@@ -63,7 +63,8 @@ def gate_while_evaluating(
     note(f"tasks of {side.label}: {', '.join(gate.tasks)}")
     evaluation = evaluation_like(side, model, tasks or gate.tasks, note, **options)
     path = None if output is None else Path(output)
-    run = evaluate_in_looks(*_parts(evaluation), gate, output=path, progress=progress)
+    selection, load_backend, data, settings = _parts(evaluation)
+    run = evaluate_in_looks(selection, load_backend, data, settings, gate, output=path, progress=progress)
     candidate = Side(_label(run.model.name, side.label), run, path)
     return sequential_result(gate, side, candidate)
 
@@ -89,7 +90,12 @@ def evaluation_like(
     if base.run.settings.get("engine") == "evalkit":
         taken["dtype"] = base.run.model.dtype
     taken = {name: value for name, value in taken.items() if options.get(name) in (None, False, "auto")}
-    shown = ", ".join(f"{name} {value}" for name, value in taken.items() if value != getattr(Evaluation, name, None))
+    usual = {"over_length": "error"}
+    shown = ", ".join(
+        f"{name} {value}"
+        for name, value in taken.items()
+        if value not in (getattr(Evaluation, name, None), usual.get(name, ""))
+    )
     if shown:
         note(f"settings of {base.label}: {shown}")
     return Evaluation(model=model, tasks=tasks, **{**options, **taken})

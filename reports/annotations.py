@@ -17,7 +17,7 @@ _KINDS = {
 }
 
 
-def annotations(result: GateResult) -> list[str]:
+def workflow_commands(result: GateResult) -> list[str]:
     """Workflow commands (`::error title=...::...`), the weightiest first, at most ten of a kind."""
     lines: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
     for status in _KINDS:

@@ -36,7 +36,8 @@ def junit(result: GateResult) -> bytes:
         for finding in findings:
             _case(suite, finding)
     ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
 
 
 def _counts(findings: Sequence[Finding]) -> dict[str, str]:

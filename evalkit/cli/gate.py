@@ -311,9 +311,9 @@ def _show(result: GateResult, output_format: Format, written: Sequence[Path], *,
 
         render(result, standard_output(), written)
     if annotate and os.environ.get("GITHUB_ACTIONS") == "true":
-        from evalkit.reports.annotations import annotations
+        from evalkit.reports.annotations import workflow_commands
 
         # the runner reads both streams; standard output may be a document that they would break
         stream = sys.stdout if output_format is Format.terminal else sys.stderr
-        for line in annotations(result):
+        for line in workflow_commands(result):
             print(line, file=stream)

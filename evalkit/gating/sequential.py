@@ -9,34 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 from evalkit.comparison import Side
 from evalkit.data import DatasetInfo
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.gating.evidence import (
-    FAILING,
-    ORDER,
-    PASSING,
-    Document,
-    Key,
-    TaskEvidence,
-    hypotheses,
-)
-from evalkit.gating.measure import leaves, margin_of, roots_and_inner
-from evalkit.gating.policy import Judged, Policy
+from evalkit.gating.evidence import FAILING, ORDER, PASSING, Key, TaskEvidence
+from evalkit.gating.measure import leaves, roots_and_inner
+from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
-from evalkit.gating.subset import bounds_of, is_mean
+from evalkit.gating.watched import SEQUENTIAL_SHARE, Watched, watch
 from evalkit.results import Run, Sample
 
 FIRST_LOOK = 50
 """Documents of each task in the first look."""
 GROWTH = 1.15
 """A look is made when this many times the documents of the last one are there: few looks, and little asked in vain."""
-SEQUENTIAL_SHARE = 0.5
-"""Part of alpha that the looks may spend; the rest is for the test at the end of the data."""
-
 _PROMPT_FIELDS = frozenset({"prompt", "chat template", "system prompt", "shots", "decoding", "all"})
 
 
@@ -76,39 +65,6 @@ class Offer(Protocol):
     def prompt_sha256(self) -> str:
         """Hash over all prompts."""
         ...
-
-
-@dataclass(slots=True)
-class Watched:
-    """A deciding task or group.
-
-    Attributes:
-        judged: By what rule.
-        metrics: Task beneath it -> its metric.
-        margin: Loss that is tolerated, in the metric's unit.
-        evidence: What the answers say; None where the score cannot be bet on, so that all documents are asked.
-        settled: What is certain.
-        refuted: The hypotheses that it failed by.
-        keys: Documents still to be asked, where all are asked at once.
-    """
-
-    judged: Judged
-    metrics: Mapping[str, str]
-    margin: float
-    evidence: TaskEvidence | None
-    settled: Status | None = None
-    refuted: set[str] = field(default_factory=set)
-    keys: list[Key] = field(default_factory=list)
-
-    @property
-    def alpha(self) -> float:
-        """Level of the looks."""
-        return self.judged.rule.alpha * SEQUENTIAL_SHARE
-
-    @property
-    def finished(self) -> bool:
-        """Whether every document was asked."""
-        return self.evidence.finished if self.evidence is not None else not self.keys
 
 
 class SequentialGate:
@@ -161,7 +117,9 @@ class SequentialGate:
                     raise NotComparableError(f"task {leaf} of the baseline is not among those that can be evaluated")
                 there[leaf] = self._comparable(leaf, offers[leaf], judged.rule.min_overlap)
         for judged in self.judged:
-            self.watched[judged.task] = self._watch(judged, there)
+            self.watched[judged.task] = watch(self.base, judged, there, self.seed)
+            if self.watched[judged.task].evidence is None:
+                self.notes.append(f"{judged.task}: its score is no mean of bounded values, so it is asked whole")
 
     def _comparable(self, name: str, offer: Offer, min_overlap: float) -> frozenset[str]:
         """The documents of a task that both have; the prompts are checked before anything is asked."""
@@ -193,58 +151,6 @@ class SequentialGate:
             )
         return common
 
-    def _watch(self, judged: Judged, there: Mapping[str, frozenset[str]]) -> Watched:
-        name, rule = judged.task, judged.rule
-        weights, metrics = self._weights(name, rule.metric)
-        documents = [
-            Document((leaf, sample.id), sample.cluster, weights[leaf], sample.metrics[metrics[leaf]])
-            for leaf in weights
-            for sample in self.base.tasks[leaf].samples
-            if sample.id in there[leaf] and metrics[leaf] in sample.metrics
-        ]
-        holder = self.base.groups.get(name) or self.base.tasks[name]
-        score = holder.metrics[rule.metric] if rule.metric in holder.metrics else next(iter(holder.metrics.values()))
-        ranges = {bounds_of(self.base.tasks[leaf].metrics[metrics[leaf]]) for leaf in weights}
-        bounds = ranges.pop() if len(ranges) == 1 else None
-        margin = margin_of(rule.margin, name, bounds, score.value)
-        watched = Watched(judged, metrics, margin, None)
-        if (
-            bounds is None
-            or not documents
-            or not all(is_mean(self.base.tasks[leaf], metrics[leaf]) for leaf in weights)
-        ):
-            watched.keys = [(leaf, sample) for leaf in leaves(self.base, name) for sample in sorted(there[leaf])]
-            self.notes.append(f"{name}: its score is no mean of bounded values, so it is asked whole")
-            return watched
-        required = None if rule.require_gain is None else rule.require_gain.resolve(name, bounds, score.value)
-        floor = None if rule.floor is None else rule.floor.resolve(name, bounds, score.value)
-        tested = hypotheses(margin, required, floor, higher_is_better=score.higher_is_better)
-        watched.evidence = TaskEvidence(documents, bounds, score.higher_is_better, tested, self.seed)
-        return watched
-
-    def _weights(self, name: str, metric: str | None) -> tuple[dict[str, float], dict[str, str]]:
-        """Task beneath -> what a document of it counts, 1 on average; and task -> metric."""
-        base = self.base
-        if name in base.tasks:
-            chosen = metric or next(iter(base.tasks[name].metrics))
-            if chosen not in base.tasks[name].metrics:
-                raise UsageError(
-                    f"the baseline has no {chosen} of {name}", hint=f"it has {', '.join(base.tasks[name].metrics)}"
-                )
-            return {name: 1.0}, {name: chosen}
-        from evalkit.comparing.groups import group_weights
-
-        sizes = {leaf: sum(bool(one.metrics) for one in base.tasks[leaf].samples) for leaf in base.leaves(name)}
-        shares = group_weights(base, name, sizes)
-        if shares is None:
-            raise UsageError(
-                f"the baseline does not say how the score of group {name} is made up",
-                hint="name its tasks in the policy instead of the group",
-            )
-        total = sum(sizes.values())
-        weights = {leaf: share * total / sizes[leaf] for (leaf, _), share in shares.items() if sizes[leaf]}
-        return weights, {leaf: own for leaf, own in shares}
-
     def choose(self, answered: Mapping[str, Sequence[Sample]]) -> Mapping[str, Collection[str]]:
         """Takes in the last look's answers; what to ask next, or nothing where all is certain or asked."""
         for task, samples in answered.items():
@@ -258,12 +164,12 @@ class SequentialGate:
         if any(one.settled is Status.FAIL for one in self.watched.values()):
             return {}
         self._pending = self._next()
-        keys = {key for own in self._pending.values() for key in own}
-        self._asked |= keys
+        wanted_keys = {key for own in self._pending.values() for key in own}
+        self._asked |= wanted_keys
         wanted: dict[str, list[str]] = {}
-        for task, identity in sorted(keys):
+        for task, identity in sorted(wanted_keys):
             wanted.setdefault(task, []).append(identity)
-        if keys and not keys - set(self._values):  # a task and a group that it is in share documents
+        if wanted_keys and wanted_keys <= self._values.keys():  # a task and a group that it is in share documents
             return self.choose({})
         return wanted
 

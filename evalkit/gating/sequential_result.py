@@ -9,7 +9,8 @@ from evalkit.comparison import Side, Verdict
 from evalkit.gating.decide import compare_at, decide
 from evalkit.gating.evidence import BEYOND, BROKEN, GAINED, HELD, NO_LOSS, NOT_GAINED, WITHIN, TaskEvidence
 from evalkit.gating.result import Check, Finding, GateResult, Reason, Row, Status
-from evalkit.gating.sequential import SequentialGate, Watched, final_policy, final_sides
+from evalkit.gating.sequential import SequentialGate, final_policy, final_sides
+from evalkit.gating.watched import Watched
 from evalkit.gating.words import size
 
 TEST = "bets on every document, valid at any look"
@@ -68,7 +69,7 @@ def _findings(watched: Watched, fixed: Sequence[Finding], rows: Sequence[Row]) -
 
 
 def _cut_off(finding: Finding) -> Finding:
-    sentence = "not certain yet when the gate ended by another task"
+    sentence = "not certain yet when the gate ended"
     return replace(finding, status=Status.SKIPPED, reason=Reason.NOT_EVALUATED, sentence=sentence)
 
 
@@ -112,7 +113,8 @@ def _sentence(watched: Watched, evidence: TaskEvidence, finding: Finding, refute
     if finding.check is not Check.LOSS:
         return certain
     word = "lost" if evidence.gain < 0 else "gained"
-    moved = f"{word} {size(evidence.gain, is_share)} so far; a loss of {size(watched.margin, is_share)} is tolerated"
+    moved = f"{word} {size(evidence.gain, is_share)} so far" if evidence.gain else "unchanged so far"
+    moved += f"; a loss of {size(watched.margin, is_share)} is tolerated"
     return f"{moved}; {certain}"
 
 
