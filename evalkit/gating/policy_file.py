@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.gating.amount import Amount
 from evalkit.gating.policy import FloorBy, OnUndecided, Policy, Rule
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 PRESET = """\
 # What `evalkit gate --policy THIS-FILE` asks of a candidate. Every key may be left out; these are the defaults.
@@ -27,7 +30,6 @@ defaults:                     # for every task that is not named below
   # require_gain: 0.5pt       # the candidate must be surely better, by about so much
   # max_unreadable_rate: 5%   # answers that cannot be read, cut off, refused or missing
   # max_unreadable_rise: 2pt  # and how much more of them than the baseline has
-  # metric: acc_norm          # instead of a task's main metric
 
 # tasks:                      # by name or glob; an exact name wins, then the glob with the most letters
 #   gsm8k:
@@ -35,6 +37,7 @@ defaults:                     # for every task that is not named below
 #     margin: 2pt
 #   "mmlu*":
 #     margin: 0.5pt
+#     metric: acc             # instead of the main metric
 #   wikitext:
 #     margin: 1% of base
 #     informational: true     # shown, decides nothing
@@ -222,9 +225,9 @@ def _floor_by(value: Any) -> FloorBy:
     return _choice(FloorBy, value)
 
 
-def _choice(kind: Any, value: Any) -> Any:
+def _choice(kind: type[Choice], value: Any) -> Choice:
     if value not in list(kind):
-        raise ValueError("")
+        raise ValueError
     return kind(value)
 
 

@@ -26,7 +26,7 @@ FIRST_LOOK = 50
 """Documents of each task in the first look."""
 GROWTH = 1.15
 """A look is made when this many times the documents of the last one are there: few looks, and little asked in vain."""
-_PROMPT_FIELDS = frozenset({"prompt", "chat template", "system prompt", "shots", "decoding", "all"})
+_PROMPT_FIELDS = frozenset({"prompt", "chat template", "system prompt", "shots"})
 
 
 class Item(Protocol):
@@ -123,8 +123,10 @@ class SequentialGate:
 
     def _comparable(self, name: str, offer: Offer, min_overlap: float) -> frozenset[str]:
         """The documents of a task that both have; the prompts are checked before anything is asked."""
-        task, allowed = self.base.tasks[name], set(self.policy.allow)
-        if task.version != offer.version and not allowed & {"task version", "all"}:
+        from evalkit.comparing.conditions import allowed_fields
+
+        task, allowed = self.base.tasks[name], allowed_fields(self.policy.allow)
+        if task.version != offer.version and "task version" not in allowed:
             raise NotComparableError(
                 f"task {name} is version {offer.version} now, the baseline was made with version {task.version}",
                 hint="make the baseline anew with this version of evalkit",
@@ -147,7 +149,7 @@ class SequentialGate:
         else:
             raise NotComparableError(
                 f"task {name}: the candidate's prompts are not those of the baseline",
-                hint="its chat template may differ; `--allow prompt` compares all the same",
+                hint="its chat template may differ; --allow prompt, or --allow 'chat template', compares all the same",
             )
         return common
 
