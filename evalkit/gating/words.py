@@ -42,8 +42,8 @@ def _names(findings: Sequence[Finding]) -> str:
 
 
 def score(value: float, is_share: bool) -> str:
-    """A score: 38.2 % for shares of 1, else four digits."""
-    return f"{100 * value:.1f} %" if is_share else f"{value:.4g}"
+    """A score: 38.2% for shares of 1, else four digits."""
+    return f"{100 * value:.1f}%" if is_share else f"{value:.4g}"
 
 
 def size(value: float, is_share: bool) -> str:

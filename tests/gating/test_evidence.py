@@ -132,7 +132,7 @@ def test_a_true_hypothesis_is_refuted_as_rarely_as_promised() -> None:
             changed = rng.random() < min(max(lose, 0.0), 1.0)
             values[one.key] = 1 - one.before if changed else one.before
         one_task = evidence(found, margin=0.02)
-        ask_all(one_task, values, step=1)
+        ask_all(one_task, values, step=12)
         refuted += one_task.against(NO_LOSS) >= 20
     assert refuted <= 200 * 0.05 + 2 * (200 * 0.05 * 0.95) ** 0.5
 
