@@ -77,7 +77,10 @@ class Node:
         """A number."""
         if not isinstance(self.value, int | float) or isinstance(self.value, bool):
             self._unexpected("a number")
-        return float(self.value)
+        try:
+            return float(self.value)
+        except OverflowError as error:
+            raise self.error("is too large a number") from error
 
     def truth(self) -> bool:
         """True or false."""
@@ -123,6 +126,8 @@ def parse(file: str, content: bytes) -> Node:
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UsageError(f"{file}: the file is not JSON: {error.msg} ({place})", hint=_HINT) from error
+    except ValueError as error:
+        raise UsageError(f"{file}: the file holds a number with thousands of digits", hint=_HINT) from error
     except RecursionError as error:
         raise UsageError(f"{file}: the file is nested too deeply", hint=_HINT) from error
     return Node(file, "", value)

@@ -18,10 +18,13 @@ _FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(pt|pts|points?|
 class Amount:
     """A size that people write with a unit.
 
+    A difference without a unit is a share of the metric's range (0.02 is two points of accuracy, or two BLEU), and of the
+    baseline's score where a metric has no range (2 % of a perplexity), as for `evalkit compare --margin`.
+
     Attributes:
         number: As written.
-        unit: Empty: in the metric's own unit. `pt`: hundredths of the metric's range. `%`: the same, for metrics that are
-            shown in percent. `% of base`: hundredths of the baseline's score.
+        unit: Empty: a share, for a difference, or a score in the metric's own unit. `pt` and `%`: hundredths of the range.
+            `% of base`: hundredths of the baseline's score.
     """
 
     number: float
@@ -43,34 +46,34 @@ class Amount:
         unit = (found[2] or "").lower()
         return cls(number, unit if unit in ("", "%", "% of base") else "pt")  # type: ignore[arg-type]
 
-    def resolve(self, task: str, bounds: tuple[float, float] | None, before: float) -> float:
-        """The amount in the metric's unit.
+    def difference(self, bounds: tuple[float, float] | None, before: float) -> float:
+        """The amount as a difference of two scores, in the metric's unit.
 
         Args:
-            task: For messages.
-            bounds: Range of the metric; None where it is not known.
+            bounds: Range of the metric; None or infinite where it has none.
             before: The baseline's score.
+        """
+        share = self.number if self.unit == "" else self.number / 100
+        if self.unit == "% of base" or bounds is None or not math.isfinite(bounds[1] - bounds[0]):
+            return share * abs(before)
+        return share * (bounds[1] - bounds[0])
+
+    def score(self, task: str, bounds: tuple[float, float] | None, before: float) -> float:
+        """The amount as a score, in the metric's unit.
 
         Raises:
-            UsageError: The unit has no meaning for this metric.
+            UsageError: It is in points, and the metric has no range.
         """
         if self.unit == "":
             return self.number
         if self.unit == "% of base":
-            return self.number / 100 * abs(before)
-        low, high = bounds or (-math.inf, math.inf)
-        if self.unit == "%" and (low, high) != (0.0, 1.0):
+            return self.number / 100 * before
+        if bounds is None or not math.isfinite(bounds[1] - bounds[0]):
             raise UsageError(
-                f"task {task}: {self} could mean points or a part of the baseline's score, as this metric is no percentage",
-                hint=f"write {self.number:g}% of base, or a number in the metric's own unit",
+                f"task {task}: a score of {self} has no meaning, as this metric has no largest value",
+                hint="write the score itself, or 95% of base",
             )
-        if not math.isfinite(high - low):
-            raise UsageError(
-                f"task {task}: {self} has no meaning, as this metric has no largest value",
-                hint=f"write {self.number:g}% of base, or a number in the metric's own unit",
-            )
-        # a point is of the size of a difference: where the range begins does not matter
-        return self.number / 100 * (high - low)
+        return bounds[0] + self.number / 100 * (bounds[1] - bounds[0])
 
     def share(self) -> float:
         """The amount as a part of 1: `5%`, `5pt` and `0.05` are the same.

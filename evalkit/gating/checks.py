@@ -67,7 +67,7 @@ def _loss(measured: Measured, change: Change) -> Answer:
 def _gain(measured: Measured, change: Change) -> Answer:
     rule = measured.judged.rule
     assert rule.require_gain is not None
-    required = rule.require_gain.resolve(measured.judged.task, range_of(change), change.before)
+    required = rule.require_gain.difference(range_of(change), change.before)
     limits = change.gain_margin_interval
     wanted = f"the gain is {amount(change, change.gain, sign=True)}, required is {amount(change, required)}"
     if limits is not None and limits[0] > 0 and change.gain >= required:
@@ -85,7 +85,7 @@ def _floor(measured: Measured, run: Run) -> Iterator[Answer]:
     if value is None:
         return  # the missing task is told already
     bounds = range_of(measured.change) if measured.change else value.bounds
-    floor = rule.floor.resolve(judged.task, bounds, measured.change.before if measured.change else value.value)
+    floor = rule.floor.score(judged.task, bounds, measured.change.before if measured.change else value.value)
     is_share = value.bounds in (None, (0.0, 1.0)) and value.higher_is_better and 0 <= value.value <= 1
     sign = 1 if value.higher_is_better else -1
     ends = [sign * end for end in (value.ci95 or (value.value, value.value))]

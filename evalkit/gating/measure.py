@@ -15,7 +15,6 @@ from evalkit.gating.result import Reason, Row
 from evalkit.results import Run
 
 POINT = Amount(1, "pt")
-PERCENT_OF_BASE = Amount(1, "% of base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def measure(comparisons: Mapping[float, Comparison], policy: Policy) -> list[Mea
         policy: What is judged.
 
     Raises:
-        UsageError: The policy names a task that the baseline lacks, or an amount has no meaning for a metric.
+        UsageError: The policy names a task that the baseline lacks.
     """
     run = next(iter(comparisons.values())).before.run
     judged = policy.judged(*roots_and_inner(run))
@@ -85,16 +84,9 @@ def range_of(change: Change) -> tuple[float, float] | None:
     return change.bounds
 
 
-def margin_of(amount: Amount | None, task: str, bounds: tuple[float, float] | None, before: float) -> float:
-    """The tolerated loss in the metric's unit; by default 1 point, or 1 % of the baseline's score without a range.
-
-    Raises:
-        UsageError: The unit has no meaning for this metric.
-    """
-    if amount is None:
-        bounded = bounds is not None and abs(bounds[1] - bounds[0]) != float("inf")
-        amount = POINT if bounded else PERCENT_OF_BASE
-    return amount.resolve(task, bounds, before)
+def margin_of(amount: Amount | None, bounds: tuple[float, float] | None, before: float) -> float:
+    """The tolerated loss in the metric's unit; by default 1 point, or 1 % of the baseline's score without a range."""
+    return (amount or POINT).difference(bounds, before)
 
 
 def _measured(judged: Judged, comparison: Comparison) -> Measured:
@@ -108,7 +100,7 @@ def _measured(judged: Judged, comparison: Comparison) -> Measured:
         has = ", ".join([task.change.metric, *task.others])
         sentence = f"the runs have no {rule.metric} of {name} in common; they have {has}"
         return Measured(judged, task, None, obstacle=Obstacle(Reason.MISSING_METRIC, sentence))
-    margin = margin_of(rule.margin, name, range_of(change), change.before)
+    margin = margin_of(rule.margin, range_of(change), change.before)
     obstacle = _obstacle(judged, task, change, comparison)
     return Measured(judged, task, replace(change, margin=margin), obstacle=obstacle)
 

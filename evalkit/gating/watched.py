@@ -72,14 +72,12 @@ def watch(base: Run, judged: Judged, there: Mapping[str, frozenset[str]], seed: 
     ]
     score = _score(base, name, rule.metric)
     bounds = _bounds(base, metrics)
-    watched = Watched(judged, metrics, margin_of(rule.margin, name, bounds, score.value), None)
+    watched = Watched(judged, metrics, margin_of(rule.margin, bounds, score.value), None)
     if bounds is None or not documents:
         watched.keys = [(leaf, identity) for leaf in leaves(base, name) for identity in sorted(there[leaf])]
         return watched
-    required, floor = (
-        None if amount is None else amount.resolve(name, bounds, score.value)
-        for amount in (rule.require_gain, rule.floor)
-    )
+    required = None if rule.require_gain is None else rule.require_gain.difference(bounds, score.value)
+    floor = None if rule.floor is None else rule.floor.score(name, bounds, score.value)
     tested = hypotheses(watched.margin, required, floor, higher_is_better=score.higher_is_better)
     watched.evidence = TaskEvidence(documents, bounds, score.higher_is_better, tested, seed)
     return watched
