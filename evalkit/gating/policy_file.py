@@ -20,7 +20,7 @@ PRESET = """\
 # docs/gating.md explains each.
 
 defaults:                     # for every task that is not named below
-  margin: 1pt                 # loss that is tolerated: 2pt (points), 0.02 (the metric's unit), 1% of base
+  margin: 1pt                 # loss that is tolerated: 2pt (points of the metric's range), 0.02, 1% of base
   alpha: 0.05                 # level of the tests
   on_undecided: fail          # too few documents to tell: fail (exit code 3), warn or pass
   min_overlap: 95%            # share of the documents that both runs must have scored
@@ -39,7 +39,7 @@ defaults:                     # for every task that is not named below
 #     margin: 0.5pt
 #     metric: acc             # instead of the main metric
 #   wikitext:
-#     margin: 1% of base
+#     margin: 2% of base
 #     informational: true     # shown, decides nothing
 
 # allow: [prompt]             # settings in which the two runs may differ

@@ -218,8 +218,9 @@ def test_a_metric_that_is_better_when_lower() -> None:
     assert result.rows[0].gain < 0
     assert result.rows[0].margin == pytest.approx(0.01 * result.rows[0].before)
     assert decide(after, before).exit_code == 0
+    assert decide(before, after, "defaults: {margin: 50%}").exit_code == 0
     with pytest.raises(UsageError, match="no largest value"):
-        decide(before, after, "defaults: {margin: 1pt}")
+        decide(before, after, "defaults: {floor: 1pt}")
 
 
 def test_alpha_of_a_task_is_its_own() -> None:
