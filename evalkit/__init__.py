@@ -28,6 +28,10 @@ _HOMES = {
     "Comparison": "evalkit.comparison",
     "Comparisons": "evalkit.comparison",
     "Verdict": "evalkit.comparison",
+    # gating
+    "gate": "evalkit.gating.decide",
+    "GateResult": "evalkit.gating.result",
+    "Policy": "evalkit.gating.policy",
     # writing a task
     "Task": "evalkit.task",
     "Group": "evalkit.task",
@@ -64,6 +68,9 @@ if TYPE_CHECKING:
     from evalkit.documents import Text as Text
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.extraction import Pattern as Pattern
+    from evalkit.gating.decide import gate as gate
+    from evalkit.gating.policy import Policy as Policy
+    from evalkit.gating.result import GateResult as GateResult
     from evalkit.metrics.text import TextMetric as TextMetric
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan

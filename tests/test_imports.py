@@ -42,8 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("errors", "files", "json_node", "results", "comparison", "stats", "metrics", "summaries", "aggregate", ""),
         *("data", "task", "reports"),
     },
-    "evalkit/gate": {"errors", "files", "yaml_file", "results", "comparison", "comparing", "stats", "reports", ""},
-    "reports": {"reports", "ratings", "results", "run_plan", "comparison", "comparing", "gate", "stats", "task", ""},
+    "evalkit/gating": {
+        *("errors", "files", "json_node", "data", "results", "comparison", "comparing", "stats", "reports", ""),
+    },
+    "reports": {"reports", "ratings", "results", "run_plan", "comparison", "comparing", "gating", "stats", "task", ""},
 }
 HEAVY = {"torch", "transformers", "datasets", "pyarrow", "scipy", "trl", "ray", "peft", "lm_eval", "numpy", "sacrebleu"}
 
