@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+from evalkit.reports.junit import _attribute, _text
 from evalkit.reports.rows import is_percentage
-from evalkit.reports.text import visible
 from evalkit.results import MetricValue, Run, TaskResult
 
 UNREADABLE = ("unparsed", "empty", "truncated", "refused")
@@ -28,19 +28,21 @@ def run_junit(run: Run) -> str:
         "failures": sum(bool(unreadable) and not errored for _, _, errored, unreadable in cases),
     }
     seconds = run.timing.get("total_seconds")
-    suite = ElementTree.Element("testsuite", name=f"evalkit {visible(run.model.name)}", timestamp=visible(run.created))
+    suite = ElementTree.Element(
+        "testsuite", name=f"evalkit {_attribute(run.model.name)}", timestamp=_attribute(run.created)
+    )
     suite.attrib.update({key: str(count) for key, count in counts.items()})
     suite.set("time", f"{seconds:.3f}" if isinstance(seconds, int | float) else "0")
     for name, task, errored, unreadable in cases:
         case = ElementTree.SubElement(
-            suite, "testcase", classname=visible(run.model.name), name=visible(name), time="0"
+            suite, "testcase", classname=_attribute(run.model.name), name=_attribute(name), time="0"
         )
         if errored:
             ElementTree.SubElement(case, "error", type="errored", message=errored)
         elif unreadable:
             ElementTree.SubElement(case, "failure", type="unreadable", message=unreadable)
         output = ElementTree.SubElement(case, "system-out")
-        output.text = "\n".join(f"{visible(metric)}: {_score(value)}" for metric, value in task.metrics.items())
+        output.text = _text("\n".join(f"{metric}: {_score(value)}" for metric, value in task.metrics.items()))
     root = ElementTree.Element("testsuites", {"name": "evalkit", **{key: str(count) for key, count in counts.items()}})
     root.append(suite)
     ElementTree.indent(root)

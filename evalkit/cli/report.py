@@ -11,8 +11,7 @@ import typer
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Comparison
-    from evalkit.results import Run
+    from evalkit.comparison import Comparison, Side
 
 FORMATS: Mapping[str, str] = {
     "html": ".html",
@@ -73,7 +72,7 @@ def command(
 
         (side,) = load_sides(files)
         for name, path in places.items():
-            _write_run(side.run, name, path, expand)
+            _write_run(side, name, path, expand)
             typer.echo(str(path))
         return
     from evalkit.comparing.compare import compare
@@ -115,20 +114,27 @@ def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> 
 
 
 def _checked(files: Sequence[Path], places: dict[str, Path]) -> dict[str, Path]:
-    results = {path.resolve() for path in files}
+    from evalkit.results import samples_path
+
+    results = {one.resolve() for path in files for one in (path, samples_path(path))}
     for path in places.values():
         if path.resolve() in results:
-            raise UsageError(f"{path} is the result itself", hint="choose another place for the output")
+            raise UsageError(
+                f"{path} is the result itself, or the log of its samples", hint="choose another place for the output"
+            )
     return places
 
 
-def _write_run(run: Run, name: str, path: Path, expand: bool) -> None:
+def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
     from evalkit.cli.output import write_text
 
+    run = side.run
     if name == "html":
         from evalkit.reports.html import write_run
+        from evalkit.results import samples_path
 
-        write_run(run, path)
+        log = None if side.path is None else samples_path(side.path)
+        write_run(run, path, log if log is not None and log.is_file() else None)
     elif name == "md":
         from evalkit.reports.markdown import markdown
 

@@ -59,6 +59,14 @@ def test_the_ending_of_the_output_says_the_format(folder: Path, evalkit: Command
     assert place.read_bytes().decode() == printed
 
 
+def test_html_goes_to_a_file(folder: Path, evalkit: Command) -> None:
+    files = sorted(folder.glob("*.json"))
+    done = evalkit("leaderboard", *files, "-o", folder / "board.html")
+    assert (done.code, done.out) == (0, f"{folder / 'board.html'}\n")
+    text = (folder / "board.html").read_text()
+    assert text.index("high") < text.index("middle") < text.index("low")
+
+
 def test_rows_can_be_sorted_by_another_column_and_keep_their_ranks(folder: Path, evalkit: Command) -> None:
     side("odd", {"arc": pattern(60, 100), "boolq": pattern(60, 100)}).run.save(folder / "odd.json")
     files = sorted(folder.glob("*.json"))

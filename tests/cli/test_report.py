@@ -38,6 +38,15 @@ def test_several_formats_stand_beside_the_result(base: Path, evalkit: Command) -
     assert r"\toprule" in Path("runs/base.tex").read_text()
 
 
+def test_html_is_one_page_of_a_run_or_of_two(base: Path, evalkit: Command) -> None:
+    assert evalkit("report", base).out == "runs/base.html\n"
+    assert evalkit("report", base, "runs/tuned.json").out == "runs/base_tuned.html\n"
+    for place in ("runs/base.html", "runs/base_tuned.html"):
+        text = Path(place).read_text()
+        assert text.lower().startswith("<!doctype html>")
+        assert "arc" in text
+
+
 @pytest.mark.parametrize(
     ("output", "formats", "places"),
     [

@@ -115,7 +115,9 @@ def all_rows(parts: Mapping[str, tuple[TaskResult, list[SampleRow]]]) -> Iterato
         yield from rows
 
 
-SUBJECTS = tuple(f"exam_{name}" for name in "algebra anatomy botany chemistry drawing ethics farming geology history".split())
+SUBJECTS = tuple(
+    f"exam_{name}" for name in "algebra anatomy botany chemistry drawing ethics farming geology history".split()
+)
 EXAM = Group(name="exam", members=SUBJECTS, metrics="acc", weighting="items")
 
 

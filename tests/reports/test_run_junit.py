@@ -43,9 +43,9 @@ def test_scores_are_output_and_only_what_went_wrong_fails() -> None:
 
 
 def test_hostile_names_stay_in_their_attribute() -> None:
-    hostile = 'x"><failure/>\x00\x1b&amp;'
+    hostile = 'x"><failure/>\x00\x1b\ufffe&amp;'
     finished = run({hostile: task_result([1, 0])})
     root = ElementTree.fromstring(run_junit(replace(finished, model=replace(finished.model, name=hostile))))
     (case,) = root.iter("testcase")
-    assert case.get("name") == 'x"><failure/>\\x00\\x1b&amp;'
+    assert case.get("name") == 'x"><failure/>\\x00\\x1b\\ufffe&amp;'
     assert not list(root.iter("failure"))
