@@ -10,7 +10,15 @@ from evalkit.comparison import Ranking
 from evalkit.reports import latex
 from evalkit.reports.csv import Cell, csv_text, side_cells
 from evalkit.reports.markdown import escape
-from evalkit.reports.ranking_rows import AVERAGE, CORRECTED, RankingRow, ranking_notes, ranking_rows, tie_letters
+from evalkit.reports.ranking_rows import (
+    AVERAGE,
+    CORRECTED,
+    RankingRow,
+    ranking_notes,
+    ranking_rows,
+    shown_columns,
+    tie_letters,
+)
 from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
 
@@ -18,8 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-NARROWEST = 8
-"""Characters that a column of scores takes at least, the gap included."""
 BAR_WIDTH = 20
 
 
@@ -35,14 +41,15 @@ def render(ranking: Ranking, console: Console, paths: Sequence[Path] = ()) -> No
 
     plain = _is_ascii(console)
     rows = ranking_rows(ranking)
-    shown = _fitting(ranking, rows, console.width)
+    columns = shown_columns(ranking)
+    shown = _fitting(columns, rows, console.width)
     console.print(Text(_characters(headline(ranking), plain), style="bold"))
     console.print()
-    console.print(_table(ranking, rows, shown, plain, bars=shown == len(ranking.columns), width=console.width))
+    console.print(_table(columns, rows, shown, plain, width=console.width))
     console.print()
     notes = ranking_notes(ranking)
-    if shown < len(ranking.columns):
-        notes.insert(0, f"{len(ranking.columns) - shown} more columns in a wider terminal, or with --format csv")
+    if shown < len(columns):
+        notes.insert(0, f"{len(columns) - shown} more columns in a wider terminal, or with --format csv")
     for note in notes:
         console.print(Text.assemble(("note: ", "yellow"), _characters(note, plain)))
     if paths:
@@ -77,12 +84,13 @@ def headline(ranking: Ranking) -> str:
 
 def markdown(ranking: Ranking) -> str:
     """The ranking as a Markdown section."""
+    columns = shown_columns(ranking)
     headings = [
         *("rank", "run", AVERAGE, "95 % interval", "ties", CORRECTED),
-        *(escape(name) for name in ranking.columns),
+        *(escape(name) for name in columns),
     ]
     lines = [f"**{escape(headline(ranking))}**", "", _line(headings)]
-    lines.append(_line(["---:", "---", "---:", "---:", "---", *["---:"] * (1 + len(ranking.columns))]))
+    lines.append(_line(["---:", "---", "---:", "---:", "---", *["---:"] * (1 + len(columns))]))
     for row in ranking_rows(ranking):
         lines.append(_line([row.rank, escape(row.run), row.score, row.interval, row.ties, row.corrected, *row.scores]))
     lines += ["", *(f"- {escape(note)}" for note in ranking_notes(ranking))]
@@ -91,14 +99,8 @@ def markdown(ranking: Ranking) -> str:
 
 def ranking_latex(ranking: Ranking) -> str:
     r"""The ranking as a `table` with booktabs' rules; the letters of ties are superscripts."""
-    headings = [
-        "",
-        "Model",
-        "Average",
-        r"95\,\% interval",
-        "Corrected",
-        *(latex.escape(one) for one in ranking.columns),
-    ]
+    shown = shown_columns(ranking)
+    headings = ["", "Model", "Average", r"95\,\% interval", "Corrected", *map(latex.escape, shown)]
     rows = []
     for row in ranking_rows(ranking):
         score = row.score + (rf"\textsuperscript{{{row.ties}}}" if row.ties else "")
@@ -111,7 +113,7 @@ def ranking_latex(ranking: Ranking) -> str:
         rf"are not told apart by paired tests (Holm, $\alpha = {ranking.alpha:g}$). "
         r"Corrected: mean of $(s - c) / (1 - c)$ with chance $c$, negative values as 0."
     )
-    columns = "rlrrr" + "r" * len(ranking.columns)
+    columns = "rlrrr" + "r" * len(shown)
     return latex.render(latex.Table(columns, headings, rows, caption, "tab:leaderboard"))
 
 
@@ -141,7 +143,7 @@ def ranking_csv(ranking: Ranking) -> str:
     return csv_text(rows)
 
 
-def _table(ranking: Ranking, rows: Sequence[RankingRow], shown: int, plain: bool, *, bars: bool, width: int) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[RankingRow], shown: int, plain: bool, width: int) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -155,9 +157,10 @@ def _table(ranking: Ranking, rows: Sequence[RankingRow], shown: int, plain: bool
     corrected = any(row.corrected for row in rows)
     if corrected:
         table.add_column("chance-\ncorrected", justify="right", no_wrap=True)
-    for name in ranking.columns[:shown]:
+    for name in columns[:shown]:
         table.add_column(Text(_characters(visible(name), plain)), justify="right", overflow="fold", min_width=5)
-    wide = bars and width >= _fixed(rows) + sum(_column_width(name) for name in ranking.columns) + BAR_WIDTH + 2
+    room = width - _fixed(rows) - sum(map(_column_width, columns))
+    wide = shown == len(columns) and room >= BAR_WIDTH + 2
     if wide:
         table.add_column("", no_wrap=True, width=BAR_WIDTH)
     for row in rows:
@@ -168,11 +171,11 @@ def _table(ranking: Ranking, rows: Sequence[RankingRow], shown: int, plain: bool
     return table
 
 
-def _fitting(ranking: Ranking, rows: Sequence[RankingRow], width: int) -> int:
-    """How many of the ranking's columns fit into a line."""
+def _fitting(columns: Sequence[str], rows: Sequence[RankingRow], width: int) -> int:
+    """How many of the columns fit into a line."""
     room = width - _fixed(rows)
     shown = 0
-    for name in ranking.columns:
+    for name in columns:
         room -= _column_width(name)
         if room < 0:
             break

@@ -23,7 +23,7 @@ class RankingRow:
         interval: Its 95 % limits.
         ties: Letters: runs that share one cannot be told apart.
         corrected: The average of the scores with chance taken out, in percent.
-        scores: One a column of the ranking.
+        scores: One a column (`shown_columns`).
         share: The average as a part of 1, for a bar; None where it is no share of 1.
     """
 
@@ -37,10 +37,15 @@ class RankingRow:
     share: float | None
 
 
+def shown_columns(ranking: Ranking) -> tuple[str, ...]:
+    """The ranking's columns, but for a single one that is the average itself."""
+    return () if ranking.columns == ranking.tasks and len(ranking.tasks) == 1 else ranking.columns
+
+
 def ranking_rows(ranking: Ranking) -> list[RankingRow]:
     """A row for each run, in the order of the standings."""
     letters = tie_letters(ranking)
-    return [_row(one, ranking.columns, letters.get(one.side.label, "")) for one in ranking.standings]
+    return [_row(one, shown_columns(ranking), letters.get(one.side.label, "")) for one in ranking.standings]
 
 
 def _row(one: Standing, columns: Sequence[str], ties: str) -> RankingRow:
@@ -79,28 +84,38 @@ def tie_letters(ranking: Ranking) -> dict[str, str]:
 
 def ranking_notes(ranking: Ranking) -> list[str]:
     """How to read the table, and what is not in it."""
-    names = ", ".join(visible(name) for name in ranking.tasks[:6])
-    names += f" and {len(ranking.tasks) - 6:,} more" if len(ranking.tasks) > 6 else ""
-    what = names if len(ranking.tasks) == 1 else f"plain mean of {names}"
+    pairs = f"{len(ranking.pairs):,} {'pair' if len(ranking.pairs) == 1 else 'pairs'}"
     found = [
         f"ties: runs that share a letter cannot be told apart on these {ranking.n:,} documents (paired tests, Holm over "
-        f"{len(ranking.pairs):,} {'pair' if len(ranking.pairs) == 1 else 'pairs'}, alpha {ranking.alpha:g}); whether "
-        "intervals overlap does not say it"
+        f"{pairs}, alpha {ranking.alpha:g}); whether intervals overlap does not say it",
+        *_other_ties(ranking),
+        *_averages(ranking),
+        *(visible(note) for note in ranking.notes),
     ]
-    if ranking.standings[0].normalized_score is not None:
-        found += [
-            f"{AVERAGE}: {what}, as the first Open LLM Leaderboard averaged",
-            f"{CORRECTED}: the same with 0 for guessing and 100 for the best, as the second one averaged",
-        ]
-    found += _other_ties(ranking)
-    found += [visible(note) for note in ranking.notes]
-    found += [f"not in the average: {visible(name)}: {visible(why)}" for name, why in ranking.left_out.items()]
-    found += [
-        f"{visible(label)} lacks {', '.join(map(visible, names[:6]))}{' ...' if len(names) > 6 else ''}"
-        for label, names in ranking.missing.items()
-        if label in {one.side.label for one in ranking.standings}
-    ]
+    for name, why in ranking.left_out.items():
+        lacking = [label for label, names in ranking.missing.items() if name in names]
+        if lacking:
+            why = f"not in {_names(lacking)}"
+        found.append(f"not in the average: {visible(name)}: {visible(why)}")
     return found + [f"not ranked: {visible(label)}: {visible(why)}" for label, why in ranking.not_ranked.items()]
+
+
+def _averages(ranking: Ranking) -> list[str]:
+    """What the two averages are."""
+    if ranking.standings[0].normalized_score is None:
+        return []
+    corrected = "with 0 for guessing and 100 for the best"
+    if len(ranking.tasks) == 1:
+        name = visible(ranking.tasks[0])
+        return [f"{AVERAGE}: the score of {name}", f"{CORRECTED}: the same {corrected}"]
+    return [
+        f"{AVERAGE}: plain mean of {_names(ranking.tasks)}, as the first Open LLM Leaderboard averaged",
+        f"{CORRECTED}: the same of scores {corrected}, as the second one averaged",
+    ]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(map(visible, names[:6])) + (f" and {len(names) - 6:,} more" if len(names) > 6 else "")
 
 
 def _other_ties(ranking: Ranking) -> list[str]:
