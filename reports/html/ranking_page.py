@@ -81,7 +81,11 @@ def _headline(ranking: Ranking) -> str:
     if len(best) == 1 and len(first) < 2:
         return f"{best[0]} is first."
     tied = [visible(label) for label in first] if len(first) > 1 else best
-    names = f"{', '.join(tied[:-1])} and {tied[-1]}" if len(tied) <= 4 else f"{', '.join(tied[:3])} and {len(tied) - 3} more"
+    names = (
+        f"{', '.join(tied[:-1])} and {tied[-1]}"
+        if len(tied) <= 4
+        else f"{', '.join(tied[:3])} and {len(tied) - 3} more"
+    )
     return f"{names} share the first place: their difference is not more than chance."
 
 
@@ -113,7 +117,9 @@ def _forest(ranking: Ranking, percent: bool) -> Chart:
         about += " Runs beside the same upright line cannot be told from one another."
         key.append(("bracket", "tied"))
     axis = "percent" if percent else "score"
-    return chart("Ranking", about, lambda layout: forest(rows, layout, axis=axis, zero=False, brackets=brackets), key=key)
+    return chart(
+        "Ranking", about, lambda layout: forest(rows, layout, axis=axis, zero=False, brackets=brackets), key=key
+    )
 
 
 def _forest_row(standing: Standing, percent: bool) -> ForestRow:
@@ -129,8 +135,8 @@ def _forest_row(standing: Standing, percent: bool) -> ForestRow:
         value=scale * standing.score,
         limits=None if standing.interval is None else (scale * standing.interval[0], scale * standing.interval[1]),
         kind="score",
-        text=f"    {text}",
-        short=f"   {text}",
+        text=f"\u2003{text}",  # the lines of ties are in between
+        short=f"\u2003{text}",
         about=f"{label}: place {standing.rank}, {text}{f', interval {ends}' if ends else ''}{tied}",
     )
 
@@ -179,4 +185,8 @@ def _pair(pair: tuple[str, str], change: Change) -> tuple[str, ...]:
 
 def _commands(ranking: Ranking) -> list[dict[str, str]]:
     paths: Sequence[Any] = [standing.side.path for standing in ranking.standings]
-    return [{"about": "This leaderboard again", "text": made.command("leaderboard", *paths)}] if paths and all(paths) else []
+    return (
+        [{"about": "This leaderboard again", "text": made.command("leaderboard", *paths)}]
+        if paths and all(paths)
+        else []
+    )
