@@ -21,6 +21,7 @@ from evalkit.comparing.conditions import allowed_fields
 from evalkit.comparing.groups import group_weights
 from evalkit.comparing.pairwise import pairwise
 from evalkit.comparing.score_matrix import Leaf, Mean, TaskScores, task_scores
+from evalkit.comparing.sides import Source, load_sides
 from evalkit.comparing.single_metric import single_metric
 from evalkit.comparison import Change, Ranking, Side, Standing, Verdict
 from evalkit.errors import NotComparableError, UsageError
@@ -30,6 +31,21 @@ By = Literal["benchmark", "category", "task"]
 
 LARGE = 8
 """Members of a group from which on it is one benchmark, not several."""
+
+
+def leaderboard(
+    runs: Sequence[Source],
+    *,
+    tasks: Sequence[str] | None = None,
+    by: By = "benchmark",
+    alpha: float = 0.05,
+    allow: Sequence[str] = (),
+) -> Ranking:
+    """Ranks runs by the mean over the tasks that all of them have, and says which cannot be told apart.
+
+    Arguments and errors as in `rank`; of `runs`, two or more, or their files.
+    """
+    return rank(load_sides(runs), tasks=tasks, by=by, alpha=alpha, allow=allow)
 
 
 def rank(

@@ -165,6 +165,7 @@ THEME: Spec = {
             "labelColor": SOFT,
             "labelFontSize": 12,
             "labelPadding": 6,
+            "labelFlush": False,
             "titleColor": SOFT,
             "titleFontSize": 12,
             "titleFontWeight": "normal",

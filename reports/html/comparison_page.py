@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from evalkit.comparison import Comparison, FieldDifference, Side, Verdict
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, unusual
-from evalkit.reports.html.explorer import context, explore
-from evalkit.reports.html.forest import forest
+from evalkit.reports.html.explorer import Explorer, context, explore
+from evalkit.reports.html.forest import ForestRow, forest
 from evalkit.reports.html.heat import category_bars, heat_maps
-from evalkit.reports.html.items import comparison_items, leaves
+from evalkit.reports.html.items import Item, comparison_items, leaves
 from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.html.verdicts import KIND, forest_rows, is_large, other_rows, share, table
 from evalkit.reports.notes import notes
@@ -38,8 +38,9 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         UsageError: The sample log beside a result file is damaged.
     """
     sides = (comparison.before, comparison.after)
-    explorer = explore(comparison_items(comparison), [side.label for side in sides], [_log(side) for side in sides])
-    charts, tables = _where(comparison, explorer)
+    items = comparison_items(comparison)
+    explorer = explore(items, [side.label for side in sides], [_log(side) for side in sides])
+    charts, tables = _where(comparison, items, explorer)
     return {
         "title": f"{visible(comparison.before.label)} → {visible(comparison.after.label)}",
         "version": evalkit.__version__,
@@ -154,29 +155,32 @@ def _overall(comparison: Comparison) -> str:
 
 
 def _forests(comparison: Comparison) -> Iterator[Chart]:
-    for percent, title in ((True, "Difference in points"), (False, "Gain, in each metric's own unit")):
-        rows = forest_rows(comparison, percent=percent)
-        if not rows:
-            continue
-        about = f"Each dot is a task: right of the line the second run is better. The line through it is the {_level(comparison)} interval."
-        band = any(row.margin for row in rows)
-        if band:
-            about += " The shaded band is the tolerated margin."
-        if not percent:
-            about += " Where less is better the sign is turned."
-        if any(is_large(comparison, task) for task in comparison.tasks.values()):
-            about += " Large groups stand for their tasks."
-        axis = "points" if percent else "gain"
-        kinds = {row.kind for row in rows}
-        key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
-        key += [("band", "tolerated margin")] if band else []
-        yield chart(title, about, lambda layout, rows=rows, axis=axis: forest(rows, layout, axis=axis, zero=True), key=key)
+    percent, others = (forest_rows(comparison, percent=percent) for percent in (True, False))
+    if percent:
+        yield _forest(comparison, "Difference in points", percent, "points")
+    if others:
+        yield _forest(
+            comparison, "Gain, in each metric's own unit; where less is better the sign is turned", others, "gain"
+        )
+
+
+def _forest(comparison: Comparison, title: str, rows: Sequence[ForestRow], axis: str) -> Chart:
+    about = "Each dot is a task: right of the line the second run is better. "
+    about += f"The line through it is the {_level(comparison)} interval."
+    kinds = {row.kind for row in rows}
+    key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
+    if any(row.margin for row in rows):
+        about += " The shaded band is the tolerated margin."
+        key.append(("band", "tolerated margin"))
+    if any(is_large(comparison, task) for task in comparison.tasks.values()):
+        about += " Large groups stand for their tasks."
+    return chart(title, about, lambda layout: forest(rows, layout, axis=axis, zero=True), key=key)
 
 
 # --- where it happens
 
 
-def _where(comparison: Comparison, explorer: Any) -> tuple[list[Chart], list[Table]]:
+def _where(comparison: Comparison, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
     charts = [*heat_maps(comparison), *category_bars(comparison)]
     told = [
         (name, word, counts)
@@ -192,7 +196,7 @@ def _where(comparison: Comparison, explorer: Any) -> tuple[list[Chart], list[Tab
     curve = made.loss_curve(comparison.after.run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(comparison_items(comparison), explorer.records, ("before", "after"))
+    more, tables = diagnose(items, explorer.records, ("before", "after"))
     causes = _causes(comparison)
     return charts + more, [*([causes] if causes else []), *tables]
 
@@ -225,7 +229,10 @@ def _made(comparison: Comparison) -> dict[str, Any]:
         {"about": "This comparison again", "text": made.command("compare", *paths, "--html", "comparison.html")}
     ]
     commands += [
-        {"about": f"Recompute every metric of {visible(side.label)} from its sample log", "text": made.command("verify", side.path)}
+        {
+            "about": f"Recompute every metric of {visible(side.label)} from its sample log",
+            "text": made.command("verify", side.path),
+        }
         for side in sides
         if side.path
     ]

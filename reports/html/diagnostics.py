@@ -12,14 +12,8 @@ from typing import TYPE_CHECKING
 from evalkit.reports.html import figures
 from evalkit.reports.html.charts import Chart
 from evalkit.reports.html.items import Item, choices, golds, picked
-from evalkit.reports.html.plots import (
-    SideCalibration,
-    calibration_chart,
-    confusion_change_chart,
-    confusion_chart,
-    outcome_chart,
-    position_chart,
-)
+from evalkit.reports.html.place_plots import confusion_change_chart, confusion_chart, position_chart
+from evalkit.reports.html.plots import SideCalibration, calibration_chart, outcome_chart
 from evalkit.reports.html.records import Record
 from evalkit.reports.text import visible
 from evalkit.results import Run
@@ -120,7 +114,9 @@ def _calibration_table(sides: Sequence[SideCalibration]) -> Table:
         )
         for side in sides
     )
-    caption = "Calibration: how far stated confidence is from accuracy, in points (with few documents too large by chance)"
+    caption = (
+        "Calibration: how far stated confidence is from accuracy, in points (with few documents too large by chance)"
+    )
     return Table(caption, ("", "n", "mean gap (ECE)", "largest gap", "Brier score", "area under curve"), rows)
 
 

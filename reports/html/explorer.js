@@ -48,7 +48,7 @@ Explorer.prototype.start = function () {
   if (this.compared) {
     options("show", [["flips", "what changed"], ["better", "got better"], ["worse", "got worse"], ["same", "stayed the same"], ["", "all"]]);
     options("cause", index.causes.map((name, place) => [place, name]));
-    options("sort", [["", "largest change of score"], ["moved", "largest change of margin"], ["close", "closest call now"], ["sure", "most clearly wrong now"], ["task", "task"]]);
+    options("sort", [["", "largest change"], ["moved", "margin moved most"], ["close", "closest call now"], ["sure", "most clearly wrong now"], ["task", "task"]]);
   } else {
     options("show", [["", "all"], ["bad", "not right"]]);
     options("sort", [["", "what needs a look"], ["sure", "most clearly wrong"], ["close", "closest call"], ["clear", "most clearly right"], ["task", "task"]]);
@@ -62,7 +62,9 @@ Explorer.prototype.start = function () {
   new ResizeObserver(() => this.draw()).observe(this.list);
   this.list.addEventListener("click", (event) => {
     const row = event.target.closest(".row");
-    if (row) this.choose(Number(row.dataset.place), true);
+    if (!row) return;
+    this.choose(Number(row.dataset.place), true);
+    if (this.isStacked()) this.detail.scrollIntoView({ block: "start" });
   });
   this.list.addEventListener("keydown", (event) => this.key(event));
   this.detail.addEventListener("keydown", (event) => {
@@ -270,8 +272,13 @@ Explorer.prototype.follow = function () {
     this.filter();
   }
   this.choose(this.shown.indexOf(item), false);
-  (window.innerWidth > 860 ? this.root : this.detail).scrollIntoView({ block: "start" });
+  (this.isStacked() ? this.detail : this.root).scrollIntoView({ block: "start", behavior: "instant" });
   return true;
+};
+
+/** Whether the document is below the list instead of beside it. */
+Explorer.prototype.isStacked = function () {
+  return this.detail.offsetTop > this.list.offsetTop + 10;
 };
 
 function decoded(text) {
@@ -319,10 +326,10 @@ Explorer.prototype.heading = function (item) {
     "header",
     {},
     make("h3", {}, index.tasks[index.task[item]], " ", make("small", {}, index.id[item])),
-    make("span", { class: "soft" }, `${(this.at + 1).toLocaleString("en")} of ${this.shown.length.toLocaleString("en")}`),
+    make("span", { class: "moves" }, make("span", { class: "soft" }, `${(this.at + 1).toLocaleString("en")} of ${this.shown.length.toLocaleString("en")}`),
     move("←", -1, "Previous document"),
     move("→", 1, "Next document"),
-    copyButton("Copy link", () => location.href.split("#")[0] + this.address(item)),
+    copyButton("Copy link", () => location.href.split("#")[0] + this.address(item))),
   );
 };
 

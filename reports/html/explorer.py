@@ -104,7 +104,9 @@ def _remarks(logs: Sequence[Path | None], labels: Sequence[str], packed: Pack) -
     missing = [visible(label) for label, log in zip(labels, logs, strict=True) if log is None]
     if missing:
         whose = "" if len(labels) == 1 else f" of {' and '.join(missing)}"
-        found.append(f"The sample log{whose} was not there when this page was written, so prompts and answers are missing.")
+        found.append(
+            f"The sample log{whose} was not there when this page was written, so prompts and answers are missing."
+        )
     if packed.listed < packed.total:
         found.append(f"The first {figures.count(packed.listed)} are listed; the sample log has all.")
     if packed.texts < packed.listed and any(logs):

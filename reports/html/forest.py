@@ -76,7 +76,7 @@ def forest(
     layout = layout.fitted(["\u2003" * row.depth + row.name for row in rows])
     ends = domain or _domain(rows, zero)
     data = [_row(place, row) for place, row in enumerate(rows)]
-    position = {"field": "row", "type": "quantitative", "axis": None}
+    position: Spec = {"field": "row", "type": "quantitative", "axis": None}
     position["scale"] = {"domain": [len(rows) - 0.5, -0.5], "nice": False, "zero": False}
     ticks = 4 if layout.is_narrow else 8
     across = {"type": "quantitative", "scale": {"domain": list(ends), "nice": False, "zero": False}}
@@ -194,7 +194,7 @@ def _words(shared: _Shared) -> list[Spec]:
     layout = shared.layout
     size = 12 if layout.is_narrow else 13
     field = "short" if layout.is_narrow else "text"
-    names = {"limit": layout.names - 10, "fontSize": size}
+    names: Spec = {"limit": layout.names - 10, "fontSize": size}
     # the weight of a font is no channel of Vega-Lite, so groups have a layer of their own
     layers = [
         {

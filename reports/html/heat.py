@@ -108,7 +108,9 @@ def _cell(cell: Cell, largest: float, left: float, top: float, width: float) -> 
     }
 
 
-def _heat_layers(data: list[dict[str, Any]], headings: list[dict[str, Any]], layout: Layout, height: float) -> list[Spec]:
+def _heat_layers(
+    data: list[dict[str, Any]], headings: list[dict[str, Any]], layout: Layout, height: float
+) -> list[Spec]:
     def across(field: str) -> Spec:
         return {"field": field, "type": "quantitative", "axis": None, "scale": {"domain": [0, layout.width - 4]}}
 
@@ -204,7 +206,7 @@ def _bar_spec(data: list[dict[str, Any]], layout: Layout, height: int) -> Spec:
         return {"field": field, "type": "quantitative", "axis": None, "scale": {"domain": [height, 0], "nice": False}}
 
     size = 12 if layout.is_narrow else 13
-    names = {"align": "left", "fontSize": size, "limit": layout.names - 10}
+    names: Spec = {"align": "left", "fontSize": size, "limit": layout.names - 10}
     return {
         "data": values(data),
         "width": layout.plot,

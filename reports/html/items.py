@@ -40,9 +40,7 @@ class Item:
 
 def run_items(run: Run) -> list[Item]:
     """Every document of a run, those that need a look first: without a readable answer, then wrong, then the rest."""
-    found = [
-        Item(name, sample.id, (sample,), None, "") for name, task in run.tasks.items() for sample in task.samples
-    ]
+    found = [Item(name, sample.id, (sample,), None, "") for name, task in run.tasks.items() for sample in task.samples]
     urgency = {"right": 2, "scored": 2, "wrong": 1, "mixed": 1}
     return sorted(found, key=lambda item: urgency.get(item.sides[0].outcome, 0))
 
@@ -50,7 +48,13 @@ def run_items(run: Run) -> list[Item]:
 def comparison_items(comparison: Comparison) -> list[Item]:
     """Every document that both runs have: first those that changed, the largest change first, then the rest."""
     found = [item for name in leaves(comparison) for item in _task_items(comparison, name)]
-    return sorted(found, key=lambda item: (not item.is_flip, -abs(item.gain or 0.0)))
+    return sorted(found, key=lambda item: (not item.is_flip, -abs(item.gain or 0.0), -_moved(item)))
+
+
+def _moved(item: Item) -> float:
+    """How far the margin moved, nats: what tells flips of a metric apart that is only ever 0 or 1."""
+    before, after = (margin(side) for side in item.sides)
+    return 0.0 if before is None or after is None else abs(after - before)
 
 
 def leaves(comparison: Comparison) -> list[str]:

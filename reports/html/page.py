@@ -37,11 +37,15 @@ def write_page(path: Path, template: str, context: Mapping[str, Any]) -> Path:
 def render(template: str, context: Mapping[str, Any]) -> str:
     """A template of this package as HTML."""
     style, script = _joined(STYLES), _joined(SCRIPTS)
-    return _environment().get_template(template).render(
-        **context,
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy(script, style),
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            **context,
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(script, style),
+        )
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from os.path import commonpath
 from pathlib import Path
 
 from evalkit.reports.text import visible_lines
@@ -113,7 +113,7 @@ def _prompt_and_choices(rows: Sequence[SampleRow]) -> tuple[str, list[str]]:
     if len(prompts) == 1:
         return rows[0].prompt, [row.continuation for row in rows]
     # choices within the prompt (WinoGrande): the prompts differ, what is scored may be the same
-    shared = os.path.commonprefix(list(prompts))
+    shared = commonpath(list(prompts))
     shared = shared[: shared.rfind(" ") + 1]
     return shared, [row.prompt[len(shared) :] + row.continuation for row in rows]
 

@@ -13,7 +13,7 @@ from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, run_outcomes
 from evalkit.reports.html.explorer import Explorer, context, explore
 from evalkit.reports.html.forest import ForestRow, forest
-from evalkit.reports.html.items import run_items
+from evalkit.reports.html.items import Item, run_items
 from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, is_large, is_percentage, score_rows
@@ -40,7 +40,7 @@ def run_context(run: Run, samples_log: Path | None) -> dict[str, Any]:
     items = run_items(run)
     name = visible(_label(run))
     explorer = explore(items, [name], [samples_log])
-    charts, tables = _answers(run, explorer)
+    charts, tables = _answers(run, items, explorer)
     return {
         "title": name,
         "version": evalkit.__version__,
@@ -81,7 +81,9 @@ def _headline(run: Run) -> str:
     if len(roots) > 3:
         above, level, tested = _against_chance(run, roots)
         if tested:
-            return f"{name} is above chance on {above} of {tested} tasks" + (f", not told from it on {level}." if level else ".")
+            return f"{name} is above chance on {above} of {tested} tasks" + (
+                f", not told from it on {level}." if level else "."
+            )
         return f"{name} on {len(roots)} tasks."
     said = []
     for root in roots:
@@ -94,7 +96,9 @@ def _against_chance(run: Run, roots: Sequence[str]) -> tuple[int, int, int]:
     """Tasks above chance, not told from chance, and all that have a chance level."""
     values = [value for root in roots for value in [_main(run, root)[1]] if value.chance is not None and value.ci95]
     above = sum(value.ci95[0] > value.chance for value in values if value.ci95 and value.chance is not None)
-    level = sum(value.ci95[0] <= value.chance <= value.ci95[1] for value in values if value.ci95 and value.chance is not None)
+    level = sum(
+        value.ci95[0] <= value.chance <= value.ci95[1] for value in values if value.ci95 and value.chance is not None
+    )
     return above, level, len(values)
 
 
@@ -157,11 +161,15 @@ def _forests(run: Run) -> Iterator[Chart]:
     rows = [row for root in _roots(run) for row in _forest_branch(run, root, 0)]
     percent = [row for _, is_share, row in rows if is_share]
     if percent:
-        about = "Each dot is a score in percent, the line through it its 95% interval: the true score is likely within it. "
+        about = (
+            "Each dot is a score in percent, the line through it its 95% interval: the true score is likely within it. "
+        )
         about += "The tick is what guessing gives."
         key = [("score", "score"), ("tick", "chance")]
         title = "Scores beside chance"
-        yield chart(title, about, lambda layout: forest(percent, layout, axis="percent", zero=False, domain=(0, 100)), key=key)
+        yield chart(
+            title, about, lambda layout: forest(percent, layout, axis="percent", zero=False, domain=(0, 100)), key=key
+        )
     for metric in dict.fromkeys(metric for metric, is_share, _ in rows if not is_share):
         yield _other_forest(metric, [row for name, is_share, row in rows if name == metric and not is_share])
 
@@ -228,13 +236,13 @@ def _table(run: Run) -> list[RunRow]:
 # --- answers
 
 
-def _answers(run: Run, explorer: Explorer) -> tuple[list[Chart], list[Table]]:
+def _answers(run: Run, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
     found = outcomes(run_outcomes(run))
     charts = [found] if found else []
     curve = made.loss_curve(run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(run_items(run), explorer.records, [visible(_label(run))])
+    more, tables = diagnose(items, explorer.records, [visible(_label(run))])
     return charts + more, tables
 
 
@@ -244,7 +252,10 @@ def _made(run: Run, samples_log: Path | None) -> dict[str, Any]:
         result = samples_log.with_name(samples_log.name.replace(".samples.parquet", ".json"))
         commands = [
             {"about": "Recompute every metric from the sample log", "text": made.command("verify", result)},
-            {"about": "Compare with another run", "text": made.command("compare", result, "other.json", "--html", "comparison.html")},
+            {
+                "about": "Compare with another run",
+                "text": made.command("compare", result, "other.json", "--html", "comparison.html"),
+            },
         ]
     return {
         "labels": [visible(_label(run))],

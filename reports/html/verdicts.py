@@ -130,9 +130,7 @@ def forest_rows(comparison: Comparison, *, percent: bool) -> list[ForestRow]:
     return rows + list(_forest_branch(comparison, comparison.roots, 0, percent))
 
 
-def _forest_branch(
-    comparison: Comparison, names: tuple[str, ...], depth: int, percent: bool
-) -> Iterator[ForestRow]:
+def _forest_branch(comparison: Comparison, names: tuple[str, ...], depth: int, percent: bool) -> Iterator[ForestRow]:
     known = [name for name in names if name in comparison.tasks]
     for name in sorted(known, key=lambda one: -comparison.tasks[one].change.gain):
         task = comparison.tasks[name]

@@ -6,13 +6,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 from evalkit.aggregate import aggregate_group
 from evalkit.comparing.compare import compare
-from evalkit.comparison import Comparison
+from evalkit.comparison import Change, Comparison, Ranking, Standing, Verdict
 from evalkit.metrics import estimate, metric
-from evalkit.results import Run, Sample, SampleRow, TaskResult, samples_path, write_samples
+from evalkit.results import Sample, SampleRow, TaskResult, samples_path, write_samples
 from evalkit.task import Group
 from tests.result_examples import DATASET, run
 
@@ -20,7 +21,7 @@ HOSTILE = (
     "</script><script>window.hacked = true</script><img src=x onerror='window.hacked = true'>"
     "</pre><style>body{display:none}</style>\x1b[31mred\x1b[0m \u202edesrever\u202c {{ 7 * 7 }} \x00 <!-- \ud800 "
 )
-WORDS = "the cell of a river moves through light until gravity bends every quiet number into an answer".split()
+WORDS = ("the", "cell", "of", "a", "river", "moves", "through", "light", "until", "gravity", "bends", "every", "number")
 
 
 def choice_task(name: str, n: int, skill: float, seed: int) -> tuple[TaskResult, list[SampleRow]]:
@@ -115,9 +116,7 @@ def all_rows(parts: Mapping[str, tuple[TaskResult, list[SampleRow]]]) -> Iterato
         yield from rows
 
 
-SUBJECTS = tuple(
-    f"exam_{name}" for name in "algebra anatomy botany chemistry drawing ethics farming geology history".split()
-)
+SUBJECTS = tuple(f"exam_{letter}" for letter in "abcdefghi")
 EXAM = Group(name="exam", members=SUBJECTS, metrics="acc", weighting="items")
 
 
@@ -143,3 +142,56 @@ def _write(path: Path, model: str, skill: float, n: int, hostile: str, seed: int
 def example_comparison(folder: Path, *, n: int = 40, hostile: str = HOSTILE) -> Comparison:
     """The two runs compared."""
     return compare(*two_runs(folder, n=n, hostile=hostile))
+
+
+def example_ranking() -> Ranking:
+    """Four runs: one ahead, two that cannot be told apart, one behind and tied with the third."""
+    from evalkit.comparison import Side
+
+    task, _ = choice_task("quiz", 20, 1.0, 0)
+    labels = ("large", "medium", "small <b>", "tiny")
+    ties = {"medium": ("small <b>",), "small <b>": ("medium", "tiny"), "tiny": ("small <b>",)}
+    standings = tuple(
+        Standing(
+            side=Side(label, run({"quiz": task, "exam": task})),
+            score=0.8 - 0.1 * place,
+            interval=(0.75 - 0.1 * place, 0.85 - 0.1 * place),
+            scores={"quiz": 0.82 - 0.1 * place, "exam": 0.78 - 0.1 * place},
+            normalized={"quiz": 0.7 - 0.12 * place, "exam": 0.65 - 0.12 * place},
+            rank=(1, 2, 2, 3)[place],
+            ties=ties.get(label, ()),
+        )
+        for place, label in enumerate(labels)
+    )
+    pairs = {
+        (better, worse): _pair_change(0.1 * (labels.index(worse) - labels.index(better)), worse in ties.get(better, ()))
+        for better, worse in combinations(labels, 2)
+    }
+    groups = (("large",), ("medium", "small <b>"), ("small <b>", "tiny"))
+    return Ranking(standings, pairs, ("quiz", "exam"), 0.05, groups, {"tiny": ("hellaswag",)})
+
+
+def _pair_change(difference: float, tied: bool) -> Change:
+    half = 2 * difference if tied else difference / 2
+    return Change(
+        metric="mean",
+        higher_is_better=True,
+        n=40,
+        clusters=40,
+        before=0.5,
+        after=0.5 + difference,
+        difference=difference,
+        stderr=half / 2,
+        interval=(difference - half, difference + half),
+        margin_interval=None,
+        p=0.4 if tied else 0.001,
+        p_adjusted=0.8 if tied else 0.006,
+        test="paired",
+        fixed=8,
+        broken=2,
+        detectable=0.1,
+        margin=0.0,
+        verdict=Verdict.UNDECIDED if tied else Verdict.IMPROVED,
+        reason="",
+        bounds=(0.0, 1.0),
+    )
