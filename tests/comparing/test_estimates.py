@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.api import OLS
-from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.api import OLS  # type: ignore[import-untyped]
+from statsmodels.stats.contingency_tables import mcnemar  # type: ignore[import-untyped]
 
 from evalkit.comparing.kinds import estimate_metric
 from evalkit.comparing.pairing import pair
