@@ -3,9 +3,9 @@
     python -m benchmarks.sequential_gate                      # five minutes on one core
     python -m benchmarks.sequential_gate --repeats 0.1        # a quick look
 
-Simulated: pairs of answers, right or wrong. 12 % of them differ without a loss, about what a light fine-tuning does, and more
-where a loss needs it. Every candidate goes through the gate's own classes: order, looks, bets, and the test at the end of the
-data. Real: the candidates of `examples/gate`, evaluated while they are gated.
+Simulated: pairs of answers, right or wrong. 12 % of them differ without a loss, about what a light fine-tuning does, and
+more where a loss needs it. Every candidate goes through the gate's own classes: order, looks, bets, and the test at the
+end of the data. Real: the candidates of `examples/gate`, evaluated while they are gated.
 """
 
 from __future__ import annotations
