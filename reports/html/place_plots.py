@@ -54,7 +54,12 @@ def _position(rows: Sequence[Mapping[str, Any]]) -> Spec:
                 "scale": {"paddingInner": 0.25},
             },
             "xOffset": {"field": "order", "type": "ordinal"},
-            "y": {"field": "share", "type": "quantitative", "stack": None, "axis": titled("percent of questions", tickCount=5)},
+            "y": {
+                "field": "share",
+                "type": "quantitative",
+                "stack": None,
+                "axis": titled("percent of questions", tickCount=5),
+            },
             "fill": {"field": "paint", "type": "nominal", "scale": None},
             "description": {"field": "about"},
         },
