@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.comparing.amounts import amount
+from evalkit.comparing.amounts import amount, is_share, number
 from evalkit.comparison import Cause, Change, Comparison, Verdict
 
 
@@ -57,10 +57,12 @@ def unreadable(name: str, change: Change) -> str:
     if not moved:
         return ""
     sign = 1 if change.higher_is_better else -1
-    knowledge = sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0)
-    total = sum(moved.values()) * sign
-    parts = ", ".join(f"{cause.value} {amount(change, sign * part, sign=True)}" for cause, part in moved.items())
-    return (
-        f"{name}: of {amount(change, change.gain, sign=True)}, {amount(change, total, sign=True)} is unreadable answers "
-        f"({parts}) and {amount(change, knowledge, sign=True)} knowledge"
-    )
+    parts = ", ".join(f"{cause.value} {_signed(change, sign * part)}" for cause, part in moved.items())
+    answers = _signed(change, sign * sum(moved.values()))
+    knowledge = _signed(change, sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0))
+    total = amount(change, change.gain, sign=True)
+    return f"{name}: {total}, of which {answers} by unreadable answers ({parts}) and {knowledge} by knowledge"
+
+
+def _signed(change: Change, value: float) -> str:
+    return f"{100 * value:+.1f}" if is_share(change) else number(value, sign=True)

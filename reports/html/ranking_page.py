@@ -21,7 +21,7 @@ class StandingRow:
     """One run's line of the table.
 
     Attributes:
-        rank: Its place; runs in a tie have the same.
+        rank: 1 + the runs that are better beyond chance.
         label: Its name.
         score: Mean over tasks.
         interval: Of the score.
@@ -50,10 +50,10 @@ def ranking_context(ranking: Ranking) -> dict[str, Any]:
         "version": evalkit.__version__,
         "sections": [("verdict", "Verdict"), ("picture", "Picture"), ("table", "Numbers"), ("made", "How it was made")],
         "headline": _headline(ranking),
-        "subline": f"{len(ranking.standings)} runs, {len(ranking.tasks)} tasks that all of them have",
+        "subline": f"{len(ranking.standings)} runs; all have these {len(ranking.tasks)} tasks and {ranking.n:,} documents",
         "remarks": list(_remarks(ranking)),
         "forest": _forest(ranking, percent),
-        "tasks": list(map(visible, ranking.tasks)),
+        "tasks": list(map(visible, _columns(ranking))),
         "rows": [_row(ranking, standing, percent) for standing in ranking.standings],
         "tables": [_pairs(ranking)] if ranking.pairs else [],
         "made": {
@@ -98,6 +98,17 @@ def _remarks(ranking: Ranking) -> Iterator[str]:
         if missing:
             names = ", ".join(map(visible, missing[:5])) + (" …" if len(missing) > 5 else "")
             yield f"{visible(label)} lacks {names}, which the score therefore leaves out."
+    for label, why in ranking.not_ranked.items():
+        yield f"{visible(label)} is not ranked with the others: {visible(why)}."
+    for task, why in ranking.left_out.items():
+        if why != "not in all runs":
+            yield f"{visible(task)} is not in the score: {visible(why)}."
+    yield from (f"{visible(note)}." for note in ranking.notes)
+
+
+def _columns(ranking: Ranking) -> tuple[str, ...]:
+    """What has a column of its own."""
+    return ranking.columns or ranking.tasks
 
 
 # --- the picture
@@ -145,10 +156,9 @@ def _forest_row(standing: Standing, percent: bool) -> ForestRow:
 
 
 def _row(ranking: Ranking, standing: Standing, percent: bool) -> StandingRow:
-    normalized = [standing.normalized.get(task) for task in ranking.tasks]
-    known = [value for value in normalized if value is not None]
-    mean = sum(known) / len(known) if known and len(known) == len(normalized) else None
-    scores = [standing.scores.get(task) for task in ranking.tasks]
+    normalized = [standing.normalized.get(task) for task in _columns(ranking)]
+    mean = standing.normalized_score
+    scores = [standing.scores.get(task) for task in _columns(ranking)]
     shares = [value is not None and normal is not None for value, normal in zip(scores, normalized, strict=True)]
     sort = {"rank": float(standing.rank), "score": standing.score, "chance": -9.0 if mean is None else mean}
     sort |= {f"task{place}": -9.0 if value is None else value for place, value in enumerate(scores)}
