@@ -42,6 +42,11 @@ def group_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, f
     return _weights(run, name, score_name, sizes)
 
 
+def leaf_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, float]:
+    """`group_weights` for a run whose group scores are still to be worked out: nothing is checked against them."""
+    return _weights(run, name, next(iter(run.groups[name].metrics)), sizes)
+
+
 def _weights(run: Run, name: str, wanted: str, sizes: Mapping[str, int]) -> dict[Leaf, float]:
     group = run.groups[name]
     shares: list[dict[Leaf, float]] = []

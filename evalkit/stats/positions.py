@@ -138,6 +138,8 @@ def _preference(picks: npt.NDArray[np.intp], right: npt.NDArray[np.intp], counts
     expected[np.arange(len(expected)), right[wrong]] = 0.0
     covariance = np.diag(expected.sum(axis=0)) - expected.T @ expected
     surplus = np.bincount(picks[wrong], minlength=places) - expected.sum(axis=0)
-    degrees += int(np.linalg.matrix_rank(covariance, hermitian=True))
-    chi_square += float(surplus @ np.linalg.pinv(covariance, hermitian=True) @ surplus)
+    variances, directions = np.linalg.eigh(covariance)
+    varied = variances > 1e-9 * max(1.0, variances[-1])  # wrong picks sum to their number: one direction does not vary
+    degrees += int(varied.sum())
+    chi_square += float(((directions.T @ surplus)[varied] ** 2 / variances[varied]).sum())
     return chi_square_tail(chi_square, degrees) if degrees else None

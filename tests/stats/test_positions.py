@@ -59,6 +59,20 @@ def test_false_alarms_and_power(case: str) -> None:
     assert found / 200 > 0.9
 
 
+def test_wrong_picks_of_the_same_question_are_the_usual_chi_square() -> None:
+    expected = scipy.stats.chisquare([30, 20, 10]).pvalue
+    assert position_bias([1] * 30 + [2] * 20 + [3] * 10, [0] * 60, 4).preference_p == pytest.approx(expected)
+    recalls = scipy.stats.chi2_contingency([[30, 20], [15, 35]], correction=False).pvalue
+    picked, gold = [0] * 30 + [1] * 20 + [1] * 15 + [0] * 35, [0] * 50 + [1] * 50
+    assert position_bias(picked, gold, 2).preference_p == pytest.approx(recalls)
+
+
+def test_p_is_spread_evenly_without_a_preference() -> None:
+    generator = np.random.default_rng(5)
+    found = [position_bias(*answers(generator, [4] * 300, 0.25), 4).preference_p for _ in range(400)]
+    assert scipy.stats.kstest([p for p in found if p is not None], "uniform").pvalue > 0.001
+
+
 def test_questions_with_few_choices_are_not_taken_for_a_preference() -> None:
     """Half of the questions have two choices: the first two places are picked more often, and should be."""
     generator = np.random.default_rng(0)
