@@ -133,7 +133,8 @@ def parse(file: str, content: bytes, *, hint: str = _HINT, non_finite: bool = Fa
         value = float(digits)
         return value if abs(value) != float("inf") else refuse(digits)
 
-    constant, number = (float, float) if non_finite else (refuse, finite)
+    constant: Callable[[str], float] = float if non_finite else refuse
+    number: Callable[[str], float] = float if non_finite else finite
     try:
         value = json.loads(content.decode("utf-8-sig"), parse_constant=constant, parse_float=number)
     except UnicodeDecodeError as error:

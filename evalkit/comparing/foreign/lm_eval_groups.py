@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Literal
 
-from evalkit.aggregate import aggregate_group
+from evalkit.aggregate import Result, aggregate_group
 from evalkit.comparing.foreign.building import agrees
 from evalkit.comparing.foreign.lm_eval_names import PREFIX
 from evalkit.errors import UsageError
@@ -17,7 +17,7 @@ from evalkit.task import Group
 
 logger = logging.getLogger(__name__)
 
-_WEIGHTINGS = ("items", "tasks")
+_WEIGHTINGS: tuple[Literal["items"], Literal["tasks"]] = ("items", "tasks")
 
 
 def read_groups(root: Node, keys: Mapping[str, str], tasks: Mapping[str, TaskResult]) -> dict[str, GroupResult]:
@@ -82,7 +82,7 @@ def _group(
     results: Mapping[str, GroupResult],
     groups: Mapping[str, Group],
 ) -> tuple[Group, GroupResult] | None:
-    known = {**tasks, **results}
+    known: dict[str, Result] = {**tasks, **results}
     members = {member: known[member] for member in inside}
     for field, value in reported.items():
         metric, _, _ = field.partition(",")
@@ -93,7 +93,7 @@ def _group(
                 name=key,
                 members=tuple(inside),
                 metrics=metric,
-                weighting=cast(Literal["items", "tasks"], weighting),
+                weighting=weighting,
             )
             try:
                 result = aggregate_group(group, members, known, groups)

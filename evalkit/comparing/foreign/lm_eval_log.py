@@ -85,7 +85,8 @@ def _check_count(counts: Node, name: str, found: int, file: str) -> None:
     expected = counts[name]["effective"].whole()
     if expected != found:
         raise UsageError(
-            f"{file} holds {found} documents, but {counts.file} says that {expected} of {name} were evaluated", hint=HINT
+            f"{file} holds {found} documents, but {counts.file} says that {expected} of {name} were evaluated",
+            hint=HINT,
         )
 
 

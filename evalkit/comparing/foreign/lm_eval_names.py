@@ -49,7 +49,7 @@ class Naming:
     _names: Mapping[str, str] = field(default_factory=dict)
 
     def metric(self, name: str, filtered: str) -> str:
-        """evalkit's name of a metric, given lm-eval's and its filter's."""
+        """The name of a metric in evalkit, given lm-eval's and its filter's."""
         own = self._names.get(f"{name},{filtered}")
         if own is not None:
             return own
@@ -96,7 +96,9 @@ def _rows(
     added = _ADDED_COLUMNS.get(str(task.lm_eval), frozenset())
     if config.get("process_docs") and not added:
         return None
-    rows = [{name: value for name, value in document.items() if name not in added} for document in documents]
+    rows: list[Mapping[str, Any]] = [
+        {name: value for name, value in document.items() if name not in added} for document in documents
+    ]
     return rows if all(check_row(row, task.columns) is None for row in rows) else None
 
 

@@ -150,8 +150,9 @@ class Scores:
 
     def _fallbacks(self) -> list[str]:
         """What the task's filters give where they find nothing."""
-        entries = self.config.get("filter_list").value
-        steps = [step for entry in entries if isinstance(entry, dict) for step in entry.get("filter") or []] if isinstance(entries, list) else []
+        listed = self.config.get("filter_list").value
+        entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+        steps = [step for entry in entries for step in entry.get("filter") or []]
         return [str(step["fallback"]) for step in steps if isinstance(step, dict) and step.get("fallback")]
 
     # --- the task
