@@ -22,6 +22,12 @@ _HOMES = {
     "Run": "evalkit.results",
     "RunPlan": "evalkit.run_plan",
     "MockModel": "evalkit.backends.mock",
+    # comparing
+    "compare": "evalkit.comparing.compare",
+    "compare_all": "evalkit.comparing.compare",
+    "Comparison": "evalkit.comparison",
+    "Comparisons": "evalkit.comparison",
+    "Verdict": "evalkit.comparison",
     # writing a task
     "Task": "evalkit.task",
     "Group": "evalkit.task",
@@ -45,6 +51,11 @@ if TYPE_CHECKING:
     from evalkit.api import plan as plan
     from evalkit.api import run as run
     from evalkit.backends.mock import MockModel as MockModel
+    from evalkit.comparing.compare import compare as compare
+    from evalkit.comparing.compare import compare_all as compare_all
+    from evalkit.comparison import Comparison as Comparison
+    from evalkit.comparison import Comparisons as Comparisons
+    from evalkit.comparison import Verdict as Verdict
     from evalkit.decoding import Decoding as Decoding
     from evalkit.documents import Cloze as Cloze
     from evalkit.documents import ContextChoice as ContextChoice

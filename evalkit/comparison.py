@@ -169,6 +169,7 @@ class Change:
         attribution: Whose doing the difference is; None where documents have no values of their own.
         bounds: Range that the metric can have; None where unknown.
         chance: What guessing gives; None where it has no meaning.
+        alpha: Level of its tests and intervals.
     """
 
     metric: str
@@ -194,6 +195,7 @@ class Change:
     attribution: Attribution | None = None
     bounds: tuple[float, float] | None = None
     chance: float | None = None
+    alpha: float = 0.05
 
     @property
     def gain(self) -> float:
@@ -213,8 +215,7 @@ class Change:
     @property
     def is_real_loss(self) -> bool:
         """Whether there is a loss beyond chance, however small: the adjusted p is below the level of the test."""
-        limits = self.gain_interval
-        return self.gain < 0 and limits is not None and limits[1] < 0
+        return self.gain < 0 and self.p_adjusted is not None and self.p_adjusted < self.alpha
 
     def _gain(self, limits: tuple[float, float] | None) -> tuple[float, float] | None:
         if limits is None or self.higher_is_better:
@@ -281,6 +282,8 @@ class Comparison:
             where they are not all shares of 1.
         only_before: Tasks that only the first run has.
         only_after: Tasks that only the second has.
+        notes: Sentences that a reader must know beside the numbers: that the models are the same, what few-shot seeds leave
+            open, how many documents a limit leaves.
     """
 
     before: Side
@@ -292,6 +295,7 @@ class Comparison:
     overall: Change | None = None
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def counts(self) -> dict[Verdict, int]:
         """Verdict -> number of root tasks, all verdicts named."""

@@ -1,7 +1,9 @@
-"""Quantiles of the distributions that intervals are made of."""
+"""Quantiles and tails of the distributions that intervals and tests are made of."""
 
 from __future__ import annotations
 
+import math
+import sys
 from functools import cache
 from statistics import NormalDist
 
@@ -25,3 +27,27 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
     from scipy.special import betaincinv
 
     return float(betaincinv(a, b, probability))
+
+
+def normal_distribution(value: float) -> float:
+    """The probability that a standard normal variable stays below the value."""
+    return math.erfc(-value / math.sqrt(2)) / 2
+
+
+def t_tails(t: float, degrees_of_freedom: float) -> float:
+    """The two-sided p of Student's t, in (0, 1]."""
+    from scipy.special import stdtr
+
+    return positive(2 * float(stdtr(degrees_of_freedom, -abs(t))))
+
+
+def chi_square_tail(value: float, degrees_of_freedom: int) -> float:
+    """The p of a chi-square statistic, in (0, 1]."""
+    from scipy.special import chdtrc
+
+    return positive(float(chdtrc(degrees_of_freedom, value)))
+
+
+def positive(p: float) -> float:
+    """A p that a float cannot hold is the smallest that it can: no finite data show that something is impossible."""
+    return min(1.0, max(p, sys.float_info.min))

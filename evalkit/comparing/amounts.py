@@ -1,0 +1,48 @@
+"""Numbers of a comparison as text, in the unit of their metric."""
+
+from __future__ import annotations
+
+import math
+
+from evalkit.comparison import Change
+
+
+def is_share(change: Change) -> bool:
+    """Whether the metric goes from 0 to 1, so that it is shown in percent and its differences in points."""
+    return change.bounds == (0.0, 1.0)
+
+
+def amount(change: Change, value: float, *, sign: bool = False) -> str:
+    """A difference in words: "2.1 points" of percent for shares of 1, else 3 significant digits."""
+    if is_share(change):
+        digits = f"{100 * value:{'+' if sign else ''}.1f}"
+        if float(digits) == 0 and value:
+            digits = f"{100 * value:{'+' if sign else ''}.2g}"
+        return f"{digits} point{'' if digits.lstrip('+-') == '1.0' else 's'}"
+    return number(value, sign=sign)
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """Three significant digits."""
+    plus = "+" if sign else ""
+    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:{plus}.2e}"
+    digits = 3 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:{plus}.{digits}f}"
+
+
+def p_value(p: float | None) -> str:
+    """Two significant digits, and never 0."""
+    if p is None:
+        return "unknown"
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def rough(count: int) -> str:
+    """A count to two significant digits: it is an estimate."""
+    if count < 100:
+        return f"{count:,}"
+    scale = 10 ** (len(str(count)) - 2)
+    return f"{round(count / scale) * scale:,}"

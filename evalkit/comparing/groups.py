@@ -1,0 +1,160 @@
+"""The difference of several tasks' scores together: a group, or the mean over tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from evalkit.comparing.attribution import weighted
+from evalkit.comparing.estimate import Estimate, Limits, untested
+from evalkit.comparing.means import proportions
+from evalkit.results import Run
+from evalkit.summaries import UNSCORED
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Leaf = tuple[str, str]
+"""A task and the metric of it that counts."""
+
+
+def group_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, float] | None:
+    """What each task counts in a group's score; None where the run does not tell.
+
+    The result file names a group's score, not its members' metrics: a member's metric of that name counts, else its main
+    one, and with these weights the run's own scores must add up to the group's.
+
+    Args:
+        run: The run.
+        name: The group.
+        sizes: Task -> number of documents, for groups that weigh by these.
+    """
+    score_name, score = next(iter(run.groups[name].metrics.items()))
+    own_sizes = {task: _scored(run, task) for task in run.leaves(name)}
+    own = _weights(run, name, score_name, own_sizes)
+    total = math.fsum(weight * run.tasks[task].metrics[metric].value for (task, metric), weight in own.items())
+    if not math.isclose(total, score.value, rel_tol=1e-6, abs_tol=1e-9):
+        return None
+    return _weights(run, name, score_name, sizes)
+
+
+def _weights(run: Run, name: str, wanted: str, sizes: Mapping[str, int]) -> dict[Leaf, float]:
+    group = run.groups[name]
+    shares: list[dict[Leaf, float]] = []
+    for member in group.tasks:
+        if member in run.groups:
+            shares.append(_weights(run, member, next(iter(run.groups[member].metrics)), sizes))
+        else:
+            metrics = run.tasks[member].metrics
+            shares.append({(member, wanted if wanted in metrics else next(iter(metrics))): 1.0})
+    found: dict[Leaf, float] = {}
+    if group.weighting == "tasks":
+        for share in shares:
+            for leaf, weight in share.items():
+                found[leaf] = found.get(leaf, 0.0) + weight / len(shares)
+        return found
+    # as the group's own score does it, a task that is in two groups within the group counts twice
+    leaves = [leaf for share in shares for leaf in share]
+    total = sum(sizes[task] for task, _ in leaves)
+    for leaf in leaves:
+        found[leaf] = found.get(leaf, 0.0) + (sizes[leaf[0]] / total if total else 0.0)
+    return found
+
+
+def _scored(run: Run, task: str) -> int:
+    return sum(sample.outcome not in UNSCORED for sample in run.tasks[task].samples)
+
+
+def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """The weighted sum of several tasks' differences.
+
+    Where every document counts alike and all are right or wrong, the tasks are one pool of documents, with one task's
+    interval and test. Otherwise the standard error is √(Σ w² SE²), the interval is recovered from the tasks' own
+    (Zou & Donner 2008) and p is that of the sign-flip test of all documents' weighted differences.
+
+    Args:
+        parts: Weight and difference of each task; the weights sum to 1.
+    """
+    estimates = [estimate for _, estimate in parts]
+    n = sum(one.n for one in estimates)
+    fixed, broken = sum(one.fixed for one in estimates), sum(one.broken for one in estimates)
+    before, after = (math.fsum(w * getattr(one, side) for w, one in parts) for side in ("before", "after"))
+    unknown = next((one for one in estimates if one.limits(0.95) is None), None)
+    if unknown is not None:
+        why = unknown.why or "one of its tasks has no interval"
+        return untested(n, before, after, why, fixed, broken)
+    if _is_pool(parts, n):
+        up, down = (fixed, broken) if _rises(estimates) else (broken, fixed)
+        stderr, limits, p, test = proportions(up, down, n)
+        discordance = (up + down) / n
+    else:
+        stderr, limits, discordance = _stderr(parts), _recovered(parts), None
+        p, test = _p(parts, after - before, stderr)
+    return Estimate(
+        n=n,
+        clusters=sum(one.clusters for one in estimates),
+        before=before,
+        after=after,
+        stderr=stderr,
+        limits=limits,
+        p=p,
+        test=test,
+        fixed=fixed,
+        broken=broken,
+        same=all(one.same for one in estimates),
+        discordance=discordance,
+        units=_units(parts),
+        attribution=weighted([(weight, one.attribution) for weight, one in parts]),
+    )
+
+
+def _is_pool(parts: Sequence[tuple[float, Estimate]], n: int) -> bool:
+    return all(one.discordance is not None and math.isclose(weight * n, one.n, rel_tol=1e-9) for weight, one in parts)
+
+
+def _rises(estimates: Sequence[Estimate]) -> bool:
+    """Whether a fixed document is one whose value went up."""
+    moved = next((one for one in estimates if one.fixed != one.broken), None)
+    return moved is None or (moved.difference > 0) == (moved.fixed > moved.broken)
+
+
+def _stderr(parts: Sequence[tuple[float, Estimate]]) -> float | None:
+    """√(Σ w² SE²); a task whose documents all moved alike shows no error, which is not the same as having none."""
+    squares = [0.0 if one.stderr is None else (weight * one.stderr) ** 2 for weight, one in parts]
+    return math.sqrt(math.fsum(squares)) or None
+
+
+def _recovered(parts: Sequence[tuple[float, Estimate]]):  # type: ignore[no-untyped-def]
+    from evalkit.stats.combine import Part, mover
+
+    @cache
+    def limits(level: float) -> Limits:
+        each = [Part(weight, one.difference, one.stderr, one.limits(level)) for weight, one in parts]
+        interval = mover(each, level)
+        return None if interval is None else (interval.low, interval.high)
+
+    return limits
+
+
+def _p(parts: Sequence[tuple[float, Estimate]], difference: float, stderr: float | None) -> tuple[float | None, str]:
+    from evalkit.stats.permutation import sign_flip
+    from evalkit.stats.special import normal_distribution, positive
+
+    units = _units(parts)
+    if units is not None:
+        return sign_flip(units.tolist()), "interval from the tasks' own, sign-flip test of weighted documents"
+    if stderr is None:
+        return None, "interval from the tasks' own"
+    p = positive(2 * normal_distribution(-abs(difference) / stderr))
+    return p, "interval and normal test from the tasks' own"
+
+
+def _units(parts: Sequence[tuple[float, Estimate]]) -> npt.NDArray[np.float64] | None:
+    import numpy as np
+
+    units = [None if one.units is None else weight * one.units for weight, one in parts]
+    known = [one for one in units if one is not None]
+    return np.concatenate(known) if len(known) == len(units) else None

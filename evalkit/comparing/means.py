@@ -1,0 +1,122 @@
+"""The difference of a metric that is the mean of the documents' values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+from evalkit.comparing.attribution import attribute
+from evalkit.comparing.estimate import Estimate, Limits
+from evalkit.comparing.pairing import Pairs
+from evalkit.summaries import cluster_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+SLACK = 1e-9
+"""Relative: values that differ by less are the same; a mean over samples may be rounded either way."""
+
+
+def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None, *, higher_is_better: bool) -> Estimate:
+    """The paired difference of two means.
+
+    Independent right-or-wrong documents have Tango's score interval and McNemar's mid-p; other values the paired t
+    interval and the sign-flip test. Where documents share clusters, all have the cluster-robust interval with
+    t(clusters - 1) and the sign-flip test of whole clusters.
+
+    Args:
+        metric: Its name; every sample has it.
+        pairs: The documents.
+        bounds: Range of a document's value, when known.
+        higher_is_better: Direction.
+    """
+    import numpy as np
+
+    first = np.array([sample.metrics[metric] for sample in pairs.before], dtype=np.float64)
+    second = np.array([sample.metrics[metric] for sample in pairs.after], dtype=np.float64)
+    moved = second - first
+    moved[np.abs(moved) <= SLACK * np.maximum(1.0, np.maximum(np.abs(first), np.abs(second)))] = 0.0
+    clusters = cluster_names(pairs.before)
+    binary = bool(np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all())
+    up, down = int((moved > 0).sum()), int((moved < 0).sum())
+    count = len(moved) if clusters is None else len(set(clusters))
+    width = 1.0 if binary else _width(bounds)
+    if binary and clusters is None:
+        stderr, limits, p, test = proportions(up, down, len(moved))
+    else:
+        stderr, limits, p, test = _values(moved, clusters, count, width)
+    before = math.fsum(first) / len(first)
+    return Estimate(
+        n=len(moved),
+        clusters=count,
+        before=before,
+        after=before + math.fsum(moved) / len(moved) if not moved.any() else math.fsum(second) / len(second),
+        stderr=stderr,
+        limits=limits,
+        p=p,
+        test=test,
+        fixed=up if higher_is_better else down,
+        broken=down if higher_is_better else up,
+        same=not moved.any(),
+        discordance=(up + down) / len(moved) if binary and clusters is None else None,
+        units=_units(moved, clusters) / len(moved),
+        attribution=attribute(pairs, moved, higher_is_better=higher_is_better),
+    )
+
+
+def proportions(up: int, down: int, n: int) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
+    """Standard error, limits at a level, p and test of paired 0/1 values, from how many went up and down."""
+    from evalkit.stats.paired import mcnemar_mid_p, tango
+
+    @cache
+    def limits(level: float) -> Limits:
+        interval = tango(up, down, n, level)
+        return interval.low, interval.high
+
+    variance = (up + down) / n - ((up - down) / n) ** 2
+    stderr = math.sqrt(variance / (n - 1)) if n > 1 and variance > 0 else None
+    return stderr, limits, mcnemar_mid_p(up, down), "Tango score interval, McNemar mid-p"
+
+
+def _values(
+    moved: Array, clusters: Sequence[Hashable] | None, count: int, width: float | None
+) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
+    """The same of values of any kind; `width` is that of their range, when known."""
+    from evalkit.stats.paired import paired_clusters, paired_t, tango
+    from evalkit.stats.permutation import sign_flip
+
+    differences = moved.tolist()
+    if count < 2:
+        return None, lambda level: None, None, "none"
+
+    @cache
+    def limits(level: float) -> Limits:
+        found = paired_t(differences, level) if clusters is None else paired_clusters(differences, clusters, level)
+        if found.interval is not None:
+            return found.interval.low, found.interval.high
+        if width is None or moved.any():
+            return None
+        # no spread to see: no more can have moved than a score interval for no change in `count` items allows
+        interval = tango(0, 0, count, level)
+        return interval.low * width, interval.high * width
+
+    summary = paired_t(differences) if clusters is None else paired_clusters(differences, clusters)
+    test = "paired t interval, sign-flip test"
+    if clusters is not None:
+        test = f"cluster-robust t interval ({count:,} clusters), sign-flip test of clusters"
+    return summary.stderr or None, limits, sign_flip(differences, clusters), test
+
+
+def _width(bounds: tuple[float, float] | None) -> float | None:
+    return bounds[1] - bounds[0] if bounds is not None and all(map(math.isfinite, bounds)) else None
+
+
+def _units(moved: Array, clusters: Sequence[Hashable] | None) -> Array:
+    from evalkit.stats.clusters import cluster_sums
+
+    return moved if clusters is None else cluster_sums(moved, clusters)

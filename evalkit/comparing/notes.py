@@ -1,0 +1,79 @@
+"""Sentences that a reader must know beside the numbers of a comparison."""
+
+from __future__ import annotations
+
+from evalkit.comparing.draft import Draft
+from evalkit.results import Spread
+
+
+def notes(one: Draft) -> tuple[str, ...]:
+    """The notes, most important first."""
+    return (*_identity(one), *_documents(one), *_seeds(one))
+
+
+def _identity(one: Draft) -> list[str]:
+    first, second = one.before.run.model, one.after.run.model
+    mains = [rows[0].estimate for rows in one.rows.values()]
+    same_scores = all(estimate.same for estimate in mains)
+    same_weights = bool(first.weights_sha256) and first.weights_sha256 == second.weights_sha256
+    if first.adapter != second.adapter and same_weights:
+        return [
+            f"both models have the same weights (sha256 {first.weights_sha256[:12]}) though their adapters differ: "
+            "the adapter changed nothing, or was not loaded"
+        ]
+    if same_weights and same_scores:
+        return [
+            f"the models are the same (weights sha256 {first.weights_sha256[:12]}), and so is the score of every "
+            "document"
+        ]
+    if same_weights:
+        return [
+            f"the models are the same (weights sha256 {first.weights_sha256[:12]}): differences come from settings or "
+            "chance"
+        ]
+    if same_scores:
+        return ["every document has the same score in both runs, though the weights differ"]
+    return []
+
+
+def _documents(one: Draft) -> list[str]:
+    found = []
+    for name, pairs in one.pairs.items():
+        pairing = pairs.pairing
+        if not pairing.dropped:
+            continue
+        counts = [len(side.run.tasks[name].samples) for side in (one.before, one.after)]
+        text = f"{name}: compared on the {pairing.paired:,} documents that both runs scored"
+        if pairing.only_before or pairing.only_after:
+            text += f" ({one.before.label} has {counts[0]:,}, {one.after.label} {counts[1]:,})"
+        for side, unscored in ((one.before, pairing.unscored_before), (one.after, pairing.unscored_after)):
+            if unscored:
+                text += f"; {len(unscored):,} could not be scored by {side.label}"
+        found.append(text)
+    if len(found) > 5:
+        total = sum(pairs.pairing.paired for pairs in one.pairs.values())
+        dropped = sum(pairs.pairing.dropped for pairs in one.pairs.values())
+        return [
+            f"compared on the {total:,} documents that both runs scored; {dropped:,} of {len(found)} tasks are in no pair"
+        ]
+    return found
+
+
+def _seeds(one: Draft) -> list[str]:
+    tasks = [
+        name
+        for name in one.selected.tasks
+        if any(
+            _spread(side.run.tasks[name].metrics[one.rows[name][0].metric].spread) for side in (one.before, one.after)
+        )
+    ]
+    if not tasks:
+        return []
+    return [
+        f"{', '.join(tasks[:3])}{' and more' if len(tasks) > 3 else ''}: scores are means over few-shot seeds; the "
+        "intervals hold for these examples, and do not say how far others would move the difference"
+    ]
+
+
+def _spread(spread: Spread | None) -> bool:
+    return spread is not None

@@ -1,0 +1,189 @@
+"""From estimates to verdicts: p adjusted over families of tests, margins, and the finished comparison."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evalkit.comparing.attribution import flips
+from evalkit.comparing.draft import Draft, Row
+from evalkit.comparing.notes import notes
+from evalkit.comparing.pairing import joined
+from evalkit.comparing.verdict import POWER, decide
+from evalkit.comparison import Change, Comparison, Pairing, TaskChange, Verdict
+
+Key = tuple[int, str, str]
+"""A row: number of its draft, task or group (empty for the overall mean), metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What losses are tolerated.
+
+    Attributes:
+        share: Of the metric's range, or of the first run's score where that has no two ends.
+        of_tasks: Task or group -> its own.
+    """
+
+    share: float
+    of_tasks: Mapping[str, float]
+
+    def margin(self, name: str, row: Row) -> float:
+        """The tolerated loss in the metric's unit."""
+        share = self.of_tasks.get(name, self.share)
+        if row.bounds is not None and all(map(math.isfinite, row.bounds)):
+            return share * (row.bounds[1] - row.bounds[0])
+        return share * abs(row.estimate.before)
+
+
+def settle(drafts: Sequence[Draft], alpha: float, tolerance: Tolerance) -> tuple[Comparison, ...]:
+    """The comparisons, with p adjusted for all that is asked at once.
+
+    Families of Holm's correction: the roots' main metrics, of all pairs of runs together; the mean over tasks, of all
+    pairs; the direct members of each group; and for each of these the other metrics apart.
+
+    Args:
+        drafts: One a pair of runs.
+        alpha: Level of all tests.
+        tolerance: What losses are tolerated.
+    """
+    adjusted = _adjusted(drafts)
+    return tuple(_comparison(number, one, alpha, tolerance, adjusted) for number, one in enumerate(drafts))
+
+
+def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
+    """Row -> adjusted p and the number of tests in its family."""
+    from evalkit.stats.multiple import holm
+
+    families: dict[Hashable, dict[Key, float]] = {}
+    for number, one in enumerate(drafts):
+        for name, rows in one.rows.items():
+            for place, row in enumerate(rows):
+                if row.estimate.p is not None and not row.blocked and row.estimate.n > 1:
+                    family = (_parent(one, number, name), place > 0)
+                    families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
+        if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
+            families.setdefault("overall", {})[number, "", one.overall.metric] = one.overall.estimate.p
+    return {
+        key: (p, len(family))
+        for family in families.values()
+        for key, p in zip(family, holm(list(family.values())), strict=True)
+    }
+
+
+def _parent(one: Draft, number: int, name: str) -> Hashable:
+    """What a row's family is named by: the first group that holds it, of this pair of runs; roots are of all pairs."""
+    if name in one.selected.roots:
+        return "roots"
+    groups = one.before.run.groups
+    return number, next((group for group in one.selected.groups if name in groups[group].tasks), "")
+
+
+def _comparison(
+    number: int, one: Draft, alpha: float, tolerance: Tolerance, adjusted: Mapping[Key, tuple[float, int]]
+) -> Comparison:
+    def change(name: str, row: Row, exhausted: bool) -> Change:
+        p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
+        return _change(row, tolerance.margin(name, row), alpha, p, family, exhausted)
+
+    tasks = {}
+    for name, rows in one.rows.items():
+        leaves = one.before.run.leaves(name) if name in one.selected.groups else (name,)
+        exhausted = all(_exhausted(one, leaf) for leaf in leaves)
+        main, *others = (change(name, row, exhausted) for row in rows)
+        tasks[name] = _task_change(one, name, main, {other.metric: other for other in others})
+    overall = None if one.overall is None else change("", one.overall, all(_exhausted(one, leaf) for leaf in one.pairs))
+    return Comparison(
+        before=one.before,
+        after=one.after,
+        alpha=alpha,
+        conditions=one.conditions,
+        tasks=tasks,
+        roots=one.selected.roots,
+        overall=overall,
+        only_before=one.selected.only_before,
+        only_after=one.selected.only_after,
+        notes=notes(one),
+    )
+
+
+def _task_change(one: Draft, name: str, main: Change, others: Mapping[str, Change]) -> TaskChange:
+    if name in one.selected.groups:
+        leaves = one.before.run.leaves(name)
+        members = tuple(member for member in one.before.run.groups[name].tasks if member in one.rows)
+        pairing = joined({leaf: one.pairs[leaf].pairing for leaf in leaves})
+        found, its_flips = [one.pairs[leaf] for leaf in leaves], ()
+    else:
+        members, pairing, found = (), one.pairs[name].pairing, [one.pairs[name]]
+        its_flips = flips(main.metric, one.pairs[name], higher_is_better=main.higher_is_better)
+    return TaskChange(
+        name=name,
+        change=main,
+        others=others,
+        pairing=pairing,
+        flips=its_flips,
+        members=members,
+        outcomes_before=Counter(sample.outcome for pairs in found for sample in pairs.before),
+        outcomes_after=Counter(sample.outcome for pairs in found for sample in pairs.after),
+    )
+
+
+def _exhausted(one: Draft, task: str) -> bool:
+    """Whether both runs evaluated all documents that the task has."""
+    pairing: Pairing = one.pairs[task].pairing
+    return not (pairing.only_before or pairing.only_after) and all(
+        side.origin == "evalkit" and side.run.settings.get("limit") is None for side in (one.before, one.after)
+    )
+
+
+def _change(row: Row, margin: float, alpha: float, p: float | None, family: int, exhausted: bool) -> Change:
+    estimate = row.estimate
+    tested = not row.blocked and estimate.n > 1 and estimate.clusters > 1
+    change = Change(
+        metric=row.metric,
+        higher_is_better=row.higher_is_better,
+        n=estimate.n,
+        clusters=estimate.clusters,
+        before=estimate.before,
+        after=estimate.after,
+        difference=estimate.difference,
+        stderr=estimate.stderr if tested else None,
+        interval=_within(estimate.limits(1 - alpha), row) if tested else None,
+        margin_interval=_within(estimate.limits(1 - 2 * alpha), row) if tested else None,
+        p=estimate.p if tested else None,
+        p_adjusted=p if tested else None,
+        test=estimate.test if tested else "none",
+        fixed=estimate.fixed,
+        broken=estimate.broken,
+        detectable=_detectable(row, alpha / family) if tested else None,
+        margin=margin,
+        verdict=Verdict.NOT_COMPARABLE if row.blocked else Verdict.UNDECIDED,
+        reason=row.blocked or estimate.why,
+        attribution=estimate.attribution,
+        bounds=row.bounds,
+        chance=row.chance,
+        alpha=alpha,
+    )
+    return decide(change, family=family, exhausted=exhausted)
+
+
+def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float] | None:
+    """The limits, cut where a difference of two scores within the metric's range must end."""
+    if limits is None or row.bounds is None:
+        return limits
+    width = row.bounds[1] - row.bounds[0]
+    return max(limits[0], -width), min(limits[1], width)
+
+
+def _detectable(row: Row, alpha: float) -> float | None:
+    """The smallest true difference that would be seen with a power of 80 %, at the level that Holm's correction may ask."""
+    from evalkit.stats.power import detectable_binary_difference, detectable_difference
+
+    estimate = row.estimate
+    if estimate.discordance is not None:
+        return detectable_binary_difference(estimate.discordance, estimate.n, alpha=alpha, power=POWER)
+    if estimate.stderr is None:
+        return None
+    return detectable_difference(estimate.stderr**2, 1, alpha=alpha, power=POWER)

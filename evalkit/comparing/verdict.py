@@ -1,0 +1,169 @@
+"""From a difference to a verdict: the rules that `compare` and `gate` share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from evalkit.comparing.amounts import amount, p_value, rough
+from evalkit.comparison import Change, Verdict
+
+POWER = 0.8
+_MOST = 10_000_000
+"""More documents than any benchmark has: no such number is named."""
+
+
+def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Change:
+    """The change with verdict, reason and the number of further documents that would settle it.
+
+    Rules, in this order, on gains (positive is better), at the change's `alpha` and `margin`:
+
+    - `regressed`: the loss is real (adjusted p < alpha) and at least the margin as estimated; or it is larger than the
+      margin as far as the one-sided limit tells (upper limit of `margin_interval` < -margin), and real by a one-sided test
+      (adjusted p / 2 < alpha).
+    - `improved`: the gain is real.
+    - `within margin`: the lower limit of `margin_interval` is above -margin. Each row has this test at alpha by itself:
+      a gate passes only where all rows do, and that needs no correction (intersection-union test; Berger 1982).
+    - `undecided`: none of these.
+
+    Args:
+        change: With estimate, intervals, p values and margin; its verdict, reason and `more_items` are replaced. One that
+            is not comparable stays so.
+        family: Number of tests that p was adjusted for, for the words.
+        exhausted: The benchmark has no further documents.
+    """
+    if change.verdict is Verdict.NOT_COMPARABLE:
+        return change
+    limits, p = change.gain_margin_interval, change.p_adjusted
+    if p is None or (limits is None and not _same(change)):
+        return replace(change, verdict=Verdict.UNDECIDED, reason=change.reason or _no_test(change), more_items=None)
+    if limits is None:
+        return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_SAME.format(n=change.n), more_items=None)
+    real = p < change.alpha
+    if change.gain < 0 and (
+        (real and change.gain <= -change.margin) or (p / 2 < change.alpha and limits[1] < -change.margin)
+    ):
+        return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change), more_items=None)
+    if real and change.gain > 0:
+        return replace(change, verdict=Verdict.IMPROVED, reason=_improved(change), more_items=None)
+    if limits[0] > -change.margin:
+        return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_within(change, family), more_items=None)
+    more = more_items(change, family)
+    return replace(
+        change, verdict=Verdict.UNDECIDED, reason=_undecided(change, family, more, exhausted), more_items=more
+    )
+
+
+_SAME = "all {n:,} documents have exactly the same score in both runs"
+
+
+def more_items(change: Change, family: int = 1) -> int | None:
+    """About how many further documents would settle an undecided change with a power of 80 %.
+
+    Settled is either way: shown to be no worse than the margin, or shown to be real at the level alpha / family. The true
+    difference is taken to be the observed one, and further documents to vary as these do. None where none would do, or
+    more than 10 million.
+    """
+    from evalkit.stats.power import items_needed, noninferiority_items
+    from evalkit.stats.special import normal_quantile
+
+    limits = change.margin_interval
+    if limits is None or change.n < 2:
+        return None
+    z = normal_quantile(1 - change.alpha)
+    variance = change.n * ((limits[1] - limits[0]) / (2 * z)) ** 2
+    needed = []
+    if _same(change) and change.bounds is not None and all(map(math.isfinite, change.bounds)):
+        # no change seen: the score interval for none narrows as 1 / n
+        needed.append(
+            math.ceil(z * z * (change.bounds[1] - change.bounds[0]) / change.margin) if change.margin else _MOST
+        )
+    elif change.gain > -change.margin:
+        needed.append(noninferiority_items(variance, change.margin, change.gain, change.alpha, POWER))
+    if change.gain and abs(change.gain) > 1e-12:
+        needed.append(items_needed(variance, abs(change.gain), alpha=change.alpha / family, power=POWER))
+    more = max(1, min(needed) - change.n) if needed else None
+    return None if more is None or more > _MOST else more
+
+
+def _same(change: Change) -> bool:
+    return change.fixed == change.broken == 0 and change.difference == 0
+
+
+def _no_test(change: Change) -> str:
+    if change.n < 2:
+        return "one document says nothing of chance: the error is undefined"
+    if change.clusters < 2:
+        return "all documents belong together, which says nothing of chance: the error is undefined"
+    return "there is no test for this score"
+
+
+def _interval(change: Change) -> str:
+    limits = change.gain_interval
+    level = f"{100 * (1 - change.alpha):g} % interval"
+    if limits is None:
+        return f"no {level}"
+    return f"{level} {amount(change, limits[0], sign=True)} to {amount(change, limits[1], sign=True)}"
+
+
+def _improved(change: Change) -> str:
+    text = f"better by {amount(change, change.gain)} ({_interval(change)}, p {p_value(change.p_adjusted)})"
+    return text + _touches_zero(change)
+
+
+def _regressed(change: Change) -> str:
+    text = f"worse by {amount(change, -change.gain)} ({_interval(change)}, p {p_value(change.p_adjusted)})"
+    if change.margin and -change.gain >= change.margin:
+        text += f", and the tolerated loss is {amount(change, change.margin)}"
+    return text + _touches_zero(change)
+
+
+def _touches_zero(change: Change) -> str:
+    limits = change.gain_interval
+    if limits is not None and limits[0] <= 0 <= limits[1]:
+        return "; the interval, of another method than the test, just holds 0"
+    return ""
+
+
+def _within(change: Change, family: int) -> str:
+    limits = change.gain_margin_interval
+    assert limits is not None
+    if change.gain < 0 and change.p_adjusted is not None and change.p_adjusted < change.alpha:
+        return (
+            f"worse by {amount(change, -change.gain)} (p {p_value(change.p_adjusted)}), a real loss, but surely smaller "
+            f"than the tolerated {amount(change, change.margin)}"
+        )
+    text = f"no loss of {amount(change, change.margin)} or more: "
+    if limits[0] < 0:
+        text += f"at most {amount(change, -limits[0])} may be lost"
+    else:
+        text += "nothing may be lost"
+    return text + _correction(change, family)
+
+
+def _undecided(change: Change, family: int, more: int | None, exhausted: bool) -> str:
+    limits = change.gain_margin_interval
+    assert limits is not None
+    if limits[1] < 0:
+        text = f"a loss, size unclear: {amount(change, -limits[1])} to {amount(change, -limits[0])}"
+    else:
+        low, high = amount(change, limits[0], sign=True), amount(change, limits[1], sign=True)
+        text = f"anything from {low} to {high} is possible"
+    text += _correction(change, family)
+    if more is None:
+        return text
+    text += f"; about {rough(more)} more documents would settle it"
+    return text + (", but the benchmark has no more" if exhausted else "")
+
+
+def _correction(change: Change, family: int) -> str:
+    """Why an interval that excludes 0 stands beside a verdict that does not say so."""
+    limits, p, adjusted = change.gain_interval, change.p, change.p_adjusted
+    if p is None or adjusted is None or adjusted < change.alpha:
+        return ""
+    excludes = limits is not None and not limits[0] <= 0 <= limits[1]
+    if p < change.alpha:
+        return f" (p {p_value(p)} alone, {p_value(adjusted)} after Holm's correction for {family} tests)"
+    if excludes:
+        return f" (the interval just excludes 0, the test just does not: p {p_value(p)})"
+    return ""

@@ -1,0 +1,223 @@
+"""Tests that exchange the sides, against scipy's permutation test and sacrebleu's approximate randomisation."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import time
+import tracemalloc
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evalkit.documents import OpenQuestion
+from evalkit.metrics.translation import METRICS
+from evalkit.stats.paired import paired_clusters, paired_t, sign_test
+from evalkit.stats.permutation import approximate_randomization, paired_bootstrap, sign_flip
+
+Statistics = npt.NDArray[np.float64]
+
+
+def mean(rows: Statistics) -> float:
+    return float(rows.mean())
+
+
+def ratio(rows: Statistics) -> float:
+    above, below = rows.sum(axis=0)
+    return float(above / below)
+
+
+def all_flips(sums: list[float]) -> float:
+    observed = abs(math.fsum(sums)) - 1e-9
+    flips = [
+        abs(math.fsum(sign * value for sign, value in zip(signs, sums, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(sums))
+    ]
+    return sum(flip >= observed for flip in flips) / len(flips)
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 20))
+def test_right_or_wrong_is_mcnemars_exact_test(wins: int, losses: int, ties: int) -> None:
+    differences = [1.0] * wins + [-1.0] * losses + [0.0] * ties
+    assert sign_flip(differences) == pytest.approx(sign_test(wins, losses), rel=1e-9)
+
+
+def test_golden() -> None:
+    first, second = [1, 1, 1, 0, 1, 1, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0, 0, 1, 0, 1]
+    assert sign_flip([b - a for a, b in zip(first, second, strict=True)]) == 0.25
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(-1, 1).map(lambda value: round(value, 3)), min_size=1, max_size=9))
+def test_few_differences_are_enumerated(differences: list[float]) -> None:
+    assert sign_flip(differences) == pytest.approx(all_flips(differences), abs=1e-12)
+    assert sign_flip([-value for value in differences]) == sign_flip(differences)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([-1.0, -0.25, 0.0, 0.25, 0.5, 1.0])), min_size=1))
+def test_clusters_flip_whole(items: list[tuple[int, float]]) -> None:
+    clusters = [cluster for cluster, _ in items]
+    sums = [math.fsum(value for cluster, value in items if cluster == name) for name in set(clusters)]
+    assert sign_flip([value for _, value in items], clusters) == pytest.approx(all_flips(sums), abs=1e-12)
+
+
+def test_many_differences_agree_with_scipy_and_the_t_test() -> None:
+    differences = np.random.default_rng(8).gamma(1.0, size=60) - 0.78
+    expected = scipy.stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=9999, rng=np.random.default_rng(1)
+    )
+    p = sign_flip(differences.tolist())
+    assert p == pytest.approx(expected.pvalue, abs=0.015)  # three standard errors of both simulations
+    assert p == pytest.approx(paired_t(differences.tolist()).p, abs=0.03)
+    assert p == sign_flip(differences.tolist())
+    assert p != sign_flip(differences.tolist(), seed=1)
+
+
+def test_many_clusters_agree_with_the_cluster_robust_test() -> None:
+    generator = np.random.default_rng(2)
+    clusters = generator.integers(0, 80, 500)
+    differences = generator.normal(size=500) + generator.normal(size=80)[clusters] + 0.25
+    expected = paired_clusters(differences.tolist(), clusters.tolist()).p
+    assert expected is not None
+    assert sign_flip(differences.tolist(), clusters.tolist()) == pytest.approx(expected, abs=0.02)
+    assert sign_flip(differences.tolist()) < expected / 2  # alone, the items look better than they are
+
+
+def test_no_p_is_zero_and_no_difference_is_one() -> None:
+    assert sign_flip([0.0] * 30) == 1.0
+    assert sign_flip(np.random.default_rng(0).uniform(1, 2, 200).tolist(), resamples=99) == 0.01
+    assert sign_flip([1.0] * 3000) > 0
+
+
+def test_a_large_benchmark_is_quick_and_small() -> None:
+    differences = np.random.default_rng(0).normal(size=14_042).tolist()
+    sign_flip(differences[:100])
+    tracemalloc.start()
+    sign_flip(differences, resamples=999)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50e6
+    start = time.process_time()
+    sign_flip(differences)
+    assert time.process_time() - start < 1.0  # 0.2 s where nothing else runs
+
+
+def test_means_agree_with_the_sign_flips() -> None:
+    generator = np.random.default_rng(3)
+    before = generator.normal(size=(50, 1))
+    after = before + 0.4 * generator.normal(size=(50, 1)) + 0.1
+    expected = sign_flip((after - before)[:, 0].tolist())
+    assert approximate_randomization(before, after, mean, resamples=4000) == pytest.approx(expected, abs=0.02)
+    interval, p = paired_bootstrap(before, after, mean, resamples=4000)
+    assert p == pytest.approx(expected, abs=0.03)
+    limits = paired_t((after - before)[:, 0].tolist()).interval
+    assert interval is not None
+    assert limits is not None
+    assert (interval.low, interval.high) == pytest.approx((limits.low, limits.high), abs=0.02)
+
+
+def test_few_documents_are_swapped_in_every_way() -> None:
+    before = [[0.1], [0.5], [0.3], [0.2], [0.2]]
+    after = [[0.4], [0.4], [0.9], [0.2], [0.3]]
+    expected = all_flips([b - a for (a,), (b,) in zip(before, after, strict=True)])
+    assert approximate_randomization(before, after, mean, resamples=1000) == pytest.approx(expected)
+    assert approximate_randomization(before, before, mean, resamples=1000) == 1.0
+
+
+def test_groups_are_swapped_and_drawn_whole() -> None:
+    generator = np.random.default_rng(6)
+    shift = np.repeat(generator.normal(size=40), 5)
+    before = np.stack([generator.uniform(5, 9, 200), np.full(200, 10.0)], axis=1)
+    after = before + np.stack([0.3 * shift + 0.06, np.zeros(200)], axis=1)
+    groups = [list(range(start, start + 5)) for start in range(0, 200, 5)]
+    together = approximate_randomization(before, after, ratio, groups, resamples=1000)
+    alone = approximate_randomization(before, after, ratio, resamples=1000)
+    assert alone < together / 2
+    wide, _ = paired_bootstrap(before, after, ratio, groups, resamples=1000)
+    narrow, _ = paired_bootstrap(before, after, ratio, resamples=1000)
+    assert wide is not None
+    assert narrow is not None
+    assert wide.high - wide.low > 1.7 * (narrow.high - narrow.low)
+
+
+def test_swapped_sides_have_the_same_p() -> None:
+    generator = np.random.default_rng(9)
+    before, after = generator.uniform(1, 2, (30, 2)), generator.uniform(1, 2, (30, 2))
+    one = approximate_randomization(before, after, ratio, resamples=500)
+    assert approximate_randomization(after, before, ratio, resamples=500) == one
+    first, p = paired_bootstrap(before, after, ratio, resamples=500)
+    second, turned = paired_bootstrap(after, before, ratio, resamples=500)
+    assert p == turned
+    assert first is not None
+    assert second is not None
+    assert (first.low, first.high) == pytest.approx((-second.high, -second.low))
+
+
+def test_constant_differences_have_no_interval() -> None:
+    before = np.arange(12.0)[:, None]
+    interval, p = paired_bootstrap(before, before + 1, mean, resamples=4000)
+    assert interval is None
+    assert p == 2 / 2**12
+
+
+def translations(seed: int, documents: int) -> tuple[list[str], list[str], list[str]]:
+    """References and two systems that replace a word in eight, one of them a little more rarely."""
+    generator = random.Random(seed)
+    words = ["the", "a", "cat", "dog", "house", "tree", "runs", "sees", "under", "over", "big", "small", "old", "river"]
+    references = [" ".join(generator.choices(words, k=generator.randint(6, 16))) for _ in range(documents)]
+
+    def system(rate: float) -> list[str]:
+        return [
+            " ".join(generator.choice(words) if generator.random() < rate else word for word in text.split())
+            for text in references
+        ]
+
+    return references, system(0.16), system(0.13)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("bleu", 1), ("bleu", 4), ("chrf", 1)])
+def test_corpus_scores_agree_with_sacrebleu(name: str, seed: int) -> None:
+    """Both are simulations of 2,000 random swaps, whose p has a standard error of 0.01."""
+    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.significance import PairedTest
+
+    references, first, second = translations(seed, 120)
+    test = PairedTest(
+        [("before", first), ("after", second)],
+        {"score": BLEU() if name == "bleu" else CHRF()},
+        references=[references],
+        test_type="ar",
+        n_samples=2000,
+    )
+    (expected,) = [results[1].p_value for key, results in test()[1].items() if key != "System"]
+    corpus = METRICS[name].corpus
+    assert corpus is not None
+    before, after = (
+        np.array(
+            [
+                corpus.statistics(OpenQuestion(prompt="", references=(reference,)), text)
+                for text, reference in zip(texts, references, strict=True)
+            ]
+        )
+        for texts in (first, second)
+    )
+    p = approximate_randomization(before, after, corpus.score, resamples=2000)
+    print(p, expected)
+    assert p == pytest.approx(expected, abs=0.04)
+    _, centred = paired_bootstrap(before, after, corpus.score, resamples=1000)
+    assert centred == pytest.approx(p, abs=0.1)
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match="shapes"):
+        approximate_randomization([[1.0]], [[1.0], [2.0]], mean, resamples=10)
+    with pytest.raises(ValueError, match="groups"):
+        paired_bootstrap([[1.0], [2.0]], [[1.0], [3.0]], mean, [[0]], resamples=10)
+    with pytest.raises(ValueError, match="NaN"):
+        sign_flip([math.nan])
