@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -212,8 +213,8 @@ def _task_settings(header: Node, epochs: Sequence[int]) -> dict[str, Any]:
     }
     return {
         "solvers": [{"name": one["solver"].value, "params": one.get("params_passed").value or {}} for one in steps],
-        "scorers": [{"name": one["name"].value, "options": one.get("options").value or {}} for one in scorers],
-        "generation_kwargs": {name: value for name, value in generation.items() if name in _GENERATION},
+        "extractors": {one["name"].text(): json.dumps(one.get("options").value, sort_keys=True) for one in scorers},
+        "decoding": {name: value for name, value in generation.items() if name in _GENERATION},
         **({"epochs": max(epochs)} if max(epochs) > 1 else {}),
     }
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from evalkit.comparing.foreign.building import finite, read_bounded, task_result
+from evalkit.comparing.foreign.lm_eval_decoding import described
 from evalkit.comparing.foreign.lm_eval_files import HINT, LogFiles, find
 from evalkit.comparing.foreign.lm_eval_groups import read_groups
-from evalkit.comparing.foreign.lm_eval_names import naming
-from evalkit.comparing.foreign.lm_eval_samples import read_documents
+from evalkit.comparing.foreign.lm_eval_names import Naming, naming
+from evalkit.comparing.foreign.lm_eval_samples import LoggedTask, read_documents
 from evalkit.comparing.foreign.lm_eval_scores import Scores
 from evalkit.data import DatasetInfo
 from evalkit.errors import UsageError
@@ -66,15 +68,16 @@ def _task(files: LogFiles, root: Node, name: str) -> tuple[str, TaskResult]:
     _check_count(root.get("n-samples"), name, len(logged.documents), logged.file)
     names = naming(name, config.mapping(), shots, logged)
     scores = Scores(names, config, logged, root["results"][name], _directions(root, name))
-    metrics, samples = scores.read()
+    read = scores.read()
     result = task_result(
         version=_version(root["versions"].get(name)),
         dataset=_dataset(config),
         shots=shots,
         prompt_sha256=logged.prompt_sha256,
-        metrics=metrics,
-        samples=samples,
-        settings=_task_settings(root, config, name, shots),
+        metrics=read.metrics,
+        samples=read.samples,
+        settings=_task_settings(root, config, names, logged)
+        | ({"lm_eval_metrics": read.lm_eval_metrics} if read.lm_eval_metrics else {}),
     )
     return names.key, result
 
@@ -112,20 +115,25 @@ def _dataset(config: Node) -> DatasetInfo:
     )
 
 
-def _task_settings(root: Node, config: Node, name: str, shots: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"lm_eval_task": name, "chat_template": {"used": _chat(root) is not None}}
-    if shots:
+def _task_settings(root: Node, config: Node, names: Naming, logged: LoggedTask) -> dict[str, Any]:
+    found: dict[str, Any] = {"lm_eval_task": names.lm_eval_name, "chat_template": {"used": _chat(root) is not None}}
+    if root["n-shot"][names.lm_eval_name].value:
         found |= {"shots_sampler": "lm-eval", "shots_seed": root["config"].get("fewshot_seed").value}
         multiturn = root.get("fewshot_as_multiturn").value
         found["chat_template"] |= {} if _chat(root) is None else {"fewshot_as_multiturn": bool(multiturn)}
     if config["output_type"].value == "generate_until":
-        own = config.get("generation_kwargs").optional(Node.mapping) or {}
-        changed = root["config"].get("gen_kwargs").value
-        # an object since lm-eval 0.4.9, before that the text of the command line
-        found["generation_kwargs"] = own | (changed if isinstance(changed, dict) else {})
-        filters = config.get("filter_list").value
-        found["filters"] = filters if isinstance(filters, list) else []
+        found |= {"decoding": described(logged.generation, config.get("repeats").value or 1)}
+        found |= {"extractors": _extractors(config, names)}
     return found
+
+
+def _extractors(config: Node, names: Naming) -> dict[str, str]:
+    """How answers were found in texts: in evalkit's words where its task has lm-eval's metrics, else lm-eval's filters."""
+    if names.task is not None:
+        return {name: repr(extractor) for name, extractor in names.task.extractors.items()}
+    listed = config.get("filter_list").value
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return {str(entry.get("name")): json.dumps(entry.get("filter"), sort_keys=True) for entry in entries}
 
 
 def _chat(root: Node) -> str | None:
@@ -140,6 +148,7 @@ def _settings(root: Node) -> dict[str, Any]:
         "limit": shown,
         "chat_template": "on" if _chat(root) else "off",
         "system": root.get("system_instruction").optional(Node.text),
+        "engine": f"lm-eval {root['config']['model'].text()}",
     }
 
 
@@ -159,7 +168,7 @@ def _model(root: Node) -> ModelInfo:
         weights_sha256="",
         tokenizer_sha256="",
         adapter=str(adapter) if adapter else None,
-        extra={"engine": f"lm-eval {config['model'].text()}", "max_length": root.get("max_length").value},
+        extra={},
     )
 
 
@@ -169,6 +178,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _environment(root: Node) -> dict[str, Any]:
     versions = {"lm_eval": root.get("lm_eval_version").value, "transformers": root.get("transformers_version").value}
+    versions["device"] = root["config"].get("device").value
     return {"file": root.file, **{name: version for name, version in versions.items() if version is not None}}
 
 

@@ -32,6 +32,7 @@ class Naming:
     """Names for one task of a log.
 
     Attributes:
+        lm_eval_name: What lm-eval calls the task.
         key: The task's name in the run.
         task: evalkit's task of that name; None where it has none.
         filters: lm-eval's filters, the main one first.
@@ -40,6 +41,7 @@ class Naming:
         lm_eval_ids: Their ids in evalkit's runs of `lm-eval:NAME`.
     """
 
+    lm_eval_name: str
     key: str
     task: Task | None
     filters: Sequence[str]
@@ -53,6 +55,10 @@ class Naming:
         own = self._names.get(f"{name},{filtered}")
         if own is not None:
             return own
+        return self.lm_eval_metric(name, filtered)
+
+    def lm_eval_metric(self, name: str, filtered: str) -> str:
+        """The name of a metric in evalkit's runs of `lm-eval:NAME`."""
         return name if filtered == self.filters[0] else f"{name}@{filtered}"
 
     def ordered(self, names: Sequence[str]) -> list[str]:
@@ -76,10 +82,10 @@ def naming(name: str, config: Mapping[str, Any], shots: int, logged: LoggedTask)
     task = _namesakes().get(name)
     rows = None if task is None else _rows(task, config, documents)
     if task is None or rows is None:
-        return Naming(PREFIX + name, None, filters, documents, lm_eval_ids, lm_eval_ids)
+        return Naming(name, PREFIX + name, None, filters, documents, lm_eval_ids, lm_eval_ids)
     key = task.name if shots == task.shots else f"{task.name}:{shots}shot"
     return Naming(
-        key, task, filters, rows, unique_ids([document_id(row) for row in rows]), lm_eval_ids, _metric_names(task)
+        name, key, task, filters, rows, unique_ids([document_id(row) for row in rows]), lm_eval_ids, _metric_names(task)
     )
 
 

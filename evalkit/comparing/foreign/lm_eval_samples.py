@@ -48,11 +48,13 @@ class LoggedTask:
         file: Name of the file, for messages.
         documents: In the dataset's order.
         prompt_sha256: The hash that evalkit has for the same prompts in the same order; empty where it cannot be told.
+        generation: How the first document's text was generated (lm-eval's `generation_kwargs`); empty without any.
     """
 
     file: str
     documents: Sequence[Logged]
     prompt_sha256: str
+    generation: Mapping[str, Any]
 
 
 def read_documents(path: Path, output_type: str) -> LoggedTask:
@@ -67,6 +69,7 @@ def read_documents(path: Path, output_type: str) -> LoggedTask:
     """
     documents: dict[int, Logged] = {}
     prompts = _Prompts(output_type)
+    generation: Mapping[str, Any] = {}
     for line in _lines(path):
         index = line["doc_id"].whole()
         name = line["filter"].text()
@@ -74,6 +77,7 @@ def read_documents(path: Path, output_type: str) -> LoggedTask:
         if known is None:
             known = documents[index] = _document(line, index, output_type)
             prompts.add(index, line.get("arguments"))
+            generation = generation or _generation(line.get("arguments"))
         if name in known.answers:
             raise UsageError(
                 f"{line.file}: document {index} is logged twice for the filter {name}",
@@ -85,7 +89,16 @@ def read_documents(path: Path, output_type: str) -> LoggedTask:
     if not documents:
         raise UsageError(f"{path} holds no samples", hint=HINT)
     ordered = [documents[index] for index in sorted(documents)]
-    return LoggedTask(path.name, ordered, prompts.hexdigest())
+    return LoggedTask(path.name, ordered, prompts.hexdigest(), generation)
+
+
+def _generation(arguments: Node) -> Mapping[str, Any]:
+    """The settings that stand after the prompt of a request for text."""
+    for _, request in arguments.items() if isinstance(arguments.value, dict) else []:
+        for value in request.mapping().values():
+            if isinstance(value, dict):
+                return value
+    return {}
 
 
 def _document(line: Node, index: int, output_type: str) -> Logged:

@@ -29,6 +29,20 @@ class _Source(NamedTuple):
     filtered: str
 
 
+class Read(NamedTuple):
+    """What a task's log says.
+
+    Attributes:
+        metrics: Metric -> value, the main one first.
+        samples: In the dataset's order.
+        lm_eval_metrics: Metric -> its name in evalkit's runs of `lm-eval:NAME`, where that is another.
+    """
+
+    metrics: dict[str, MetricValue]
+    samples: list[Sample]
+    lm_eval_metrics: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """One task's log, its names, and what lm-eval reports of it.
@@ -47,8 +61,8 @@ class Scores:
     reported: Node
     directions: Mapping[str, bool]
 
-    def read(self) -> tuple[dict[str, MetricValue], list[Sample]]:
-        """Metric -> value, the main one first, and the samples in the dataset's order.
+    def read(self) -> Read:
+        """Everything there is.
 
         Raises:
             UsageError: A field has the wrong type, or a score is not that of the samples.
@@ -68,7 +82,8 @@ class Scores:
             self._judged(sample, one, judge, filtered, metrics)
             for sample, one in zip(samples, self.logged.documents, strict=True)
         ]
-        return metrics, judged
+        other = {name: self.naming.lm_eval_metric(*sources[name]) for name in metrics}
+        return Read(metrics, judged, {name: lm_eval for name, lm_eval in other.items() if lm_eval != name})
 
     # --- single documents
 
