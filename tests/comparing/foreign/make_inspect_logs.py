@@ -59,7 +59,9 @@ def fail_on(word):
 
 @task
 def numbers():
-    samples = [Sample(input=question, target=answer, id=number) for number, (question, answer) in enumerate(QUESTIONS, 1)]
+    samples = [
+        Sample(input=question, target=answer, id=number) for number, (question, answer) in enumerate(QUESTIONS, 1)
+    ]
     return Task(
         dataset=MemoryDataset(samples, name="numbers"),
         solver=[fail_on("minutes"), generate()],
@@ -79,7 +81,9 @@ def letters():
 
 
 def answers(*texts):
-    return get_model("mockllm/model", custom_outputs=(ModelOutput.from_content("mockllm/model", text) for text in texts))
+    return get_model(
+        "mockllm/model", custom_outputs=(ModelOutput.from_content("mockllm/model", text) for text in texts)
+    )
 
 
 def without_machine(log: Path, target: Path) -> None:
@@ -88,7 +92,9 @@ def without_machine(log: Path, target: Path) -> None:
         header = read_eval_log(str(log), header_only=True)
         archive.writestr("header.json", header.model_dump_json(exclude_none=True, exclude={"samples"}))
         for sample in read_eval_log(str(log)).samples:
-            kept = json.loads(sample.model_dump_json(exclude_none=True, exclude={"events", "events_data", "attachments"}))
+            kept = json.loads(
+                sample.model_dump_json(exclude_none=True, exclude={"events", "events_data", "attachments"})
+            )
             if "error" in kept:
                 kept["error"] |= {"traceback": "", "traceback_ansi": ""}
             archive.writestr(f"samples/{sample.id}_epoch_{sample.epoch}.json", json.dumps(kept))

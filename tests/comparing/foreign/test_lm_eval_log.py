@@ -296,7 +296,10 @@ def read_with_group(folder: Path, value: float) -> Run:
         (lambda document: document["n-shot"].update(arc_easy="0"), "n-shot.arc_easy is a string, expected a whole"),
         (lambda document: document.update(date=1e300), "date is 1e[+]300, which is no time"),
         (lambda document: document["config"].update(limit="ten"), "config.limit is a string, expected a number"),
-        (lambda document: document["configs"]["arc_easy"].pop("output_type"), "configs.arc_easy.output_type is missing"),
+        (
+            lambda document: document["configs"]["arc_easy"].pop("output_type"),
+            "configs.arc_easy.output_type is missing",
+        ),
         (lambda document: document["results"].pop("gsm8k"), "results.gsm8k is missing"),
         (
             lambda document: document["results"]["arc_easy"].update({"acc,none": 0.5}),
