@@ -328,7 +328,7 @@ class Comparison:
 
     def to_markdown(self) -> str:
         """The comparison as GitHub-flavoured Markdown."""
-        from evalkit.reports.comparison import markdown
+        from evalkit.reports.comparison_markdown import markdown
 
         return markdown(self)
 
@@ -383,8 +383,10 @@ class Comparisons:
 
     Attributes:
         pairs: Every pair once, in the order of the files; p is adjusted for all pairs together.
-        ranking: The runs by their mean over tasks.
+        ranking: The runs by their mean over tasks; None where they share no scores that have a mean.
+        unranked: Why there is no ranking; empty where there is one.
     """
 
     pairs: tuple[Comparison, ...]
-    ranking: Ranking
+    ranking: Ranking | None
+    unranked: str = ""

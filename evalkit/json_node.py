@@ -87,8 +87,8 @@ class Node:
             self._unexpected("a number")
         try:
             return float(self.value)
-        except OverflowError:
-            raise self.error("is a number beyond the range of a float") from None
+        except OverflowError as error:
+            raise self.error("is too large a number") from error
 
     def truth(self) -> bool:
         """True or false."""
@@ -142,8 +142,8 @@ def parse(file: str, content: bytes, *, hint: str = _HINT, non_finite: bool = Fa
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise UsageError(f"{file}: the file is not JSON: {error.msg} ({place})", hint=hint) from error
-    except ValueError as error:  # Python refuses whole numbers of more than 4300 digits
-        raise UsageError(f"{file}: the file holds a number of too many digits", hint=hint) from error
+    except ValueError as error:
+        raise UsageError(f"{file}: the file holds a number with thousands of digits", hint=hint) from error
     except RecursionError as error:
         raise UsageError(f"{file}: the file is nested too deeply", hint=hint) from error
     return Node(file, "", value, hint)

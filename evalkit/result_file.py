@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ def _task(node: Node) -> TaskResult:
         n=node["n"].whole(),
         metrics=metrics,
         outcomes={name: count.whole() for name, count in node["outcomes"].items()},
-        samples=tuple(_sample(sample, metrics) for sample in node["samples"].elements()),
+        samples=tuple(_samples(node["samples"], metrics)),
         settings=node["settings"].mapping() if "settings" in node.mapping() else {},
     )
 
@@ -291,7 +291,40 @@ def _two(node: Node) -> list[Node]:
     return ends
 
 
+def _samples(node: Node, metrics: Mapping[str, MetricValue]) -> Iterator[Sample]:
+    """The samples of a task, by the ten thousand: a node for every value would take longer than all else."""
+    not_fields = _RESERVED | metrics.keys()
+    if not isinstance(node.value, list):
+        node.elements()  # says what it is instead
+    for position, values in enumerate(node.value):
+        sample = _plain_sample(values, metrics, not_fields)
+        yield _sample(Node(node.file, f"{node.path}[{position}]", values), metrics) if sample is None else sample
+
+
+def _plain_sample(values: Any, metrics: Mapping[str, MetricValue], not_fields: Set[str]) -> Sample | None:
+    """A sample without anything wrong; None where `_sample` is to say what is."""
+    if type(values) is not dict:
+        return None
+    identity, index, cluster, outcome = (values.get(name) for name in ("id", "index", "cluster", "outcome"))
+    if not (type(identity) is type(outcome) is str and type(index) is int and "cluster" in values):
+        return None
+    if cluster is not None and type(cluster) is not str:
+        return None
+    numbers = {}
+    for name in metrics:
+        if name in values:
+            number = values[name]
+            if type(number) is int and abs(number) < 1e15:
+                number = float(number)
+            if type(number) is not float:
+                return None
+            numbers[name] = number
+    fields = {name: value for name, value in values.items() if name not in not_fields}
+    return Sample(identity, index, cluster, outcome, numbers, fields)
+
+
 def _sample(node: Node, metrics: Mapping[str, MetricValue]) -> Sample:
+    """The same with an error for everything that is wrong."""
     values = node.mapping()
     return Sample(
         id=node["id"].text(),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import data, plan, rate, run, tasks
+from evalkit.cli import compare, data, plan, rate, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
@@ -21,6 +21,7 @@ First steps
   evalkit run --model smollm2 --tasks arc_easy --limit 100
   evalkit run --model org/chat --tasks gsm8k       a task whose answers the model writes
   evalkit plan --model smollm2 --tasks mmlu        what that would take: tokens, minutes, memory
+  evalkit compare base.json tuned.json             what changed, and is it real?
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
 
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
+app.command(name="compare", cls=sectioned(compare.SECTIONS))(compare.command)
 app.command(name="rate")(rate.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")

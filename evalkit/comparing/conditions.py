@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from evalkit.comparing.pairing import Pairs
@@ -58,6 +58,11 @@ class _Found:
     blocks: bool
 
 
+def _found(field: str, values: Sequence[str], blocks: bool) -> _Found:
+    before, after = values
+    return _Found(field, before, after, blocks)
+
+
 def allowed_fields(allow: Sequence[str]) -> frozenset[str]:
     """The blocking fields that the user allows, by the names that the report uses; `all` for all of them.
 
@@ -106,11 +111,6 @@ def conditions(
     return tuple(sorted(differences, key=lambda one: (not one.blocks, one.allowed, rank.get(one.field, len(rank)))))
 
 
-def mark_allowed(difference: FieldDifference, allowed: frozenset[str]) -> FieldDifference:
-    """The difference, allowed where the user says so."""
-    return replace(difference, allowed=difference.blocks and difference.field in allowed)
-
-
 def _task(before: Run, after: Run, name: str, pairs: Pairs, metric: str) -> Iterator[_Found]:
     first, second = before.tasks[name], after.tasks[name]
     if first.version != second.version:
@@ -127,18 +127,18 @@ def _data(before: Run, after: Run, first: TaskResult, second: TaskResult, pairs:
     names = [" ".join(filter(None, (data.id, data.config, data.split))) for data in (one, two)]
     if names[0] != names[1]:
         # the same documents under another name are the same data
-        yield _Found("data", *names, pairs.pairing.coverage < SAME_DATA)
+        yield _found("data", names, pairs.pairing.coverage < SAME_DATA)
     common = len(first.samples) - len(pairs.pairing.only_before)
     smaller = min(len(first.samples), len(second.samples))
     limited = [_limit(run) for run in (before, after)]
     whole = limited[0] == limited[1] or None in limited
     if common and whole and common < SAME_DATA * smaller:
         counts = [f"{task.n:,} documents, of which {common:,} are in both" for task in (first, second)]
-        yield _Found("data", *counts, True)
+        yield _found("data", counts, True)
     elif one.sha256 != two.sha256:
-        yield _Found("data revision", *(f"{data.revision or data.sha256[:12]}" for data in (one, two)), False)
+        yield _found("data revision", [data.revision or data.sha256[:12] for data in (one, two)], False)
     if limited[0] != limited[1]:
-        yield _Found("limit", *(limit or "none" for limit in limited), False)
+        yield _found("limit", [limit or "none" for limit in limited], False)
 
 
 def _limit(run: Run) -> str | None:
@@ -158,7 +158,7 @@ def _asked(before: Run, after: Run, first: TaskResult, second: TaskResult) -> It
     causes = [*_shots(first, second), *_chat(first, second)]
     systems = [run.settings.get("system") for run in (before, after)]
     if systems[0] != systems[1]:
-        causes.append(_Found("system prompt", *(_text(system) for system in systems), True))
+        causes.append(_found("system prompt", [_text(system) for system in systems], True))
     yield from causes
     if known and not causes:
         cut = any(
@@ -168,7 +168,7 @@ def _asked(before: Run, after: Run, first: TaskResult, second: TaskResult) -> It
             for field in _CHANGED_PROMPTS
         )
         hashes = [f"sha256 {task.prompt_sha256[:12]}" for task in (first, second)]
-        yield _Found("prompt", *hashes, not cut)
+        yield _found("prompt", hashes, not cut)
 
 
 def _shots(first: TaskResult, second: TaskResult) -> Iterator[_Found]:
@@ -184,11 +184,11 @@ def _shots(first: TaskResult, second: TaskResult) -> Iterator[_Found]:
         for task in (first, second)
     ]
     if first.shots and drawn[0] != drawn[1]:
-        yield _Found("shots", *(f"{first.shots} drawn by {how or 'unknown'}" for how in drawn), True)
+        yield _found("shots", [f"{first.shots} drawn by {how or 'unknown'}" for how in drawn], True)
 
 
 def _chat(first: TaskResult, second: TaskResult) -> Iterator[_Found]:
-    used = []
+    used: list[str | None] = []
     for task in (first, second):
         chat = task.settings.get("chat_template")
         if not isinstance(chat, Mapping):
@@ -203,17 +203,17 @@ def _chat(first: TaskResult, second: TaskResult) -> Iterator[_Found]:
         else:
             used.append("not used")
     if used[0] != used[1]:
-        yield _Found("chat template", *(one or "not recorded" for one in used), None not in used)
+        yield _found("chat template", [one or "not recorded" for one in used], None not in used)
 
 
 def _answered(first: TaskResult, second: TaskResult, metric: str) -> Iterator[_Found]:
     """How answers were generated, found in the text, and measured."""
     decoding = [_decoding(task) for task in (first, second)]
     if decoding[0] != decoding[1] and None not in decoding:
-        yield _Found("decoding", *_what_differs(*decoding), True)
+        yield _found("decoding", _what_differs(*decoding), True)
     seeds = [_mapping(task, "decoding").get("seed") for task in (first, second)]
     if seeds[0] != seeds[1] and any(_mapping(task, "decoding").get("temperature") for task in (first, second)):
-        yield _Found("sampling seed", *map(_text, seeds), False)
+        yield _found("sampling seed", [_text(seed) for seed in seeds], False)
     for field, key, blocks in (
         ("extraction", "extractors", True),
         ("thinking", "thinking", False),
@@ -222,14 +222,14 @@ def _answered(first: TaskResult, second: TaskResult, metric: str) -> Iterator[_F
         one, two = first.settings.get(key), second.settings.get(key)
         if one != two:
             both = isinstance(one, Mapping) and isinstance(two, Mapping)
-            yield _Found(field, *(_what_differs(one, two) if both else (_text(one), _text(two))), blocks)
+            yield _found(field, (_what_differs(one, two) if both else (_text(one), _text(two))), blocks)
     signatures = [_mapping(task, "signatures").get(metric) for task in (first, second)]
     if signatures[0] != signatures[1]:
-        yield _Found("metric", *(f"{metric} {_text(one)}" for one in signatures), True)
+        yield _found("metric", [f"{metric} {_text(one)}" for one in signatures], True)
     values = first.metrics[metric], second.metrics[metric]
     if values[0].higher_is_better != values[1].higher_is_better:
         said = ["higher" if value.higher_is_better else "lower" for value in values]
-        yield _Found("metric", *(f"{metric}, {one} is better" for one in said), True)
+        yield _found("metric", [f"{metric}, {one} is better" for one in said], True)
 
 
 def _lengths(before: Run, after: Run, first: TaskResult, second: TaskResult, metric: str) -> Iterator[_Found]:

@@ -47,7 +47,7 @@ def corpus_estimate(
     second = np.asarray([one.fields[field] for one in pairs.after], dtype=np.float64)
 
     def mean_score(rows: npt.NDArray[np.float64]) -> float:
-        return math.fsum(float(score(rows[:, place])) for place in range(rows.shape[1])) / rows.shape[1]
+        return math.fsum(float(score(rows[:, place])) for place in range(rows.shape[1])) / float(rows.shape[1])
 
     n, before, after = len(first), mean_score(first), mean_score(second)
     clusters = cluster_names(pairs.before)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
 from evalkit.comparing.estimate import Estimate, Limits, untested
 from evalkit.comparing.means import SLACK
 from evalkit.comparing.pairing import Pairs
 from evalkit.metrics.likelihood import Ratio
 from evalkit.summaries import cluster_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
 
 SWAPS = 1999
 """Random exchanges of the two sides, where a sum over documents will not do."""
@@ -79,7 +87,10 @@ def rate_estimate(metric: str, pairs: Pairs, ratio: Ratio, *, higher_is_better: 
     )
 
 
-def _p(ratio: Ratio, above, below, clusters) -> tuple[float, str]:  # type: ignore[no-untyped-def]
+def _p(
+    ratio: Ratio, above: Sequence[Array], below: Sequence[Array], clusters: Sequence[Hashable] | None
+) -> tuple[float, str]:
+    """P of exchanging the two sides of documents, and how it was found."""
     import numpy as np
 
     from evalkit.stats.permutation import approximate_randomization, sign_flip
@@ -87,20 +98,19 @@ def _p(ratio: Ratio, above, below, clusters) -> tuple[float, str]:  # type: igno
     if np.array_equal(below[0], below[1]):
         return sign_flip((above[1] - above[0]).tolist(), clusters), "sign-flip test"
 
-    def score(statistics):  # type: ignore[no-untyped-def]
+    def score(statistics: Array) -> float:
         return ratio.transform.apply(float(statistics[:, 0].sum()) / float(statistics[:, 1].sum()))
 
     sides = [np.stack(side, axis=1) for side in zip(above, below, strict=True)]
-    groups = grouped(clusters)
-    p = approximate_randomization(sides[0], sides[1], score, groups, resamples=SWAPS)
+    p = approximate_randomization(sides[0], sides[1], score, grouped(clusters), resamples=SWAPS)
     return p, "approximate randomisation"
 
 
-def grouped(clusters):  # type: ignore[no-untyped-def]
+def grouped(clusters: Sequence[Hashable] | None) -> list[list[int]] | None:
     """Places of the documents of each cluster; None where each stands alone."""
     if clusters is None:
         return None
-    places: dict[object, list[int]] = {}
+    places: dict[Hashable, list[int]] = {}
     for place, cluster in enumerate(clusters):
         places.setdefault(cluster, []).append(place)
     return list(places.values())

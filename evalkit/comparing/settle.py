@@ -110,21 +110,17 @@ def _comparison(
 
 
 def _task_change(one: Draft, name: str, main: Change, others: Mapping[str, Change]) -> TaskChange:
-    if name in one.selected.groups:
-        leaves = one.before.run.leaves(name)
-        members = tuple(member for member in one.before.run.groups[name].tasks if member in one.rows)
-        pairing = joined({leaf: one.pairs[leaf].pairing for leaf in leaves})
-        found, its_flips = [one.pairs[leaf] for leaf in leaves], ()
-    else:
-        members, pairing, found = (), one.pairs[name].pairing, [one.pairs[name]]
-        its_flips = flips(main.metric, one.pairs[name], higher_is_better=main.higher_is_better)
+    is_group = name in one.selected.groups
+    leaves = one.before.run.leaves(name) if is_group else (name,)
+    found = [one.pairs[leaf] for leaf in leaves]
+    members = one.before.run.groups[name].tasks if is_group else ()
     return TaskChange(
         name=name,
         change=main,
         others=others,
-        pairing=pairing,
-        flips=its_flips,
-        members=members,
+        pairing=joined({leaf: one.pairs[leaf].pairing for leaf in leaves}) if is_group else found[0].pairing,
+        flips=() if is_group else flips(main.metric, found[0], higher_is_better=main.higher_is_better),
+        members=tuple(member for member in members if member in one.rows),
         outcomes_before=Counter(sample.outcome for pairs in found for sample in pairs.before),
         outcomes_after=Counter(sample.outcome for pairs in found for sample in pairs.after),
     )

@@ -41,7 +41,8 @@ def comparisons_to_json(comparisons: Comparisons) -> dict[str, Any]:
     """All pairs and the ranking."""
     return {
         "schema": SCHEMA.replace("comparison", "comparisons"),
-        "ranking": _ranking(comparisons.ranking),
+        "ranking": None if comparisons.ranking is None else _ranking(comparisons.ranking),
+        "unranked": comparisons.unranked,
         "pairs": [comparison_to_json(pair) for pair in comparisons.pairs],
     }
 

@@ -71,17 +71,19 @@ def more_items(change: Change, family: int = 1) -> int | None:
     if limits is None or change.n < 2:
         return None
     z = normal_quantile(1 - change.alpha)
-    variance = change.n * ((limits[1] - limits[0]) / (2 * z)) ** 2
-    needed = []
-    if _same(change) and change.bounds is not None and all(map(math.isfinite, change.bounds)):
+    if _same(change):
+        if change.bounds is None or not all(map(math.isfinite, change.bounds)) or not change.margin:
+            return None
         # no change seen: the score interval for none narrows as 1 / n
-        needed.append(
-            math.ceil(z * z * (change.bounds[1] - change.bounds[0]) / change.margin) if change.margin else _MOST
-        )
-    elif change.gain > -change.margin:
-        needed.append(noninferiority_items(variance, change.margin, change.gain, change.alpha, POWER))
-    if change.gain and abs(change.gain) > 1e-12:
-        needed.append(items_needed(variance, abs(change.gain), alpha=change.alpha / family, power=POWER))
+        needed = [math.ceil(z * z * (change.bounds[1] - change.bounds[0]) / change.margin)]
+    else:
+        error = change.stderr if change.stderr is not None else (limits[1] - limits[0]) / (2 * z)
+        variance = change.n * error**2
+        needed = []
+        if change.gain > -change.margin:
+            needed.append(noninferiority_items(variance, change.margin, change.gain, change.alpha, POWER))
+        if abs(change.gain) > 1e-12:
+            needed.append(items_needed(variance, abs(change.gain), alpha=change.alpha / family, power=POWER))
     more = max(1, min(needed) - change.n) if needed else None
     return None if more is None or more > _MOST else more
 

@@ -66,6 +66,18 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> Interval:
     return Interval(low, high, level, "clopper-pearson")
 
 
+def rule_of_three(n: int, level: float = 0.95) -> float:
+    """The highest proportion that n items without a single success leave credible: 1 - (1 - level)^(1 / n), about 3 / n.
+
+    One-sided and exact (Hanley & Lippman-Hand 1983); for n items without a failure, 1 minus it is the lowest one.
+
+    Raises:
+        ValueError: `n` is not positive.
+    """
+    _check_proportion(0, n, level)
+    return -math.expm1(math.log1p(-level) / n)
+
+
 def standard_error(values: Sequence[float]) -> float | None:
     """Standard error of a mean: sample standard deviation (n - 1) over the root of n; lm-eval's `mean_stderr`.
 

@@ -136,8 +136,8 @@ def approximate_randomization(
 
     observed = abs(score(second) - score(first))
     observed -= _SLACK * max(1.0, abs(score(first)))
-    if len(varied) < 63 and 2 ** (len(varied) - 1) <= resamples:
-        ways = 2 ** (len(varied) - 1)
+    ways = 1 << (len(varied) - 1)
+    if ways <= resamples:
         all_swaps = ((np.arange(ways)[:, None] >> np.arange(len(varied))) & 1).astype(bool)
         return sum(not distance(swapped) < observed for swapped in all_swaps) / ways
     generator = np.random.default_rng(seed)

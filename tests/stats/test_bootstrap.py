@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from evalkit.stats.bootstrap import bootstrap
+from evalkit.stats.bootstrap import bca_bootstrap, bootstrap
 
 Statistics = npt.NDArray[np.float64]
 
@@ -51,3 +51,50 @@ def test_the_same_draws_every_time() -> None:
     groups = [[place] for place in range(9)]
     assert bootstrap(rows, groups, ratio, 50) == bootstrap(rows, groups, ratio, 50)
     assert bootstrap(rows, groups, ratio, 50, seed=1) != bootstrap(rows, groups, ratio, 50)
+
+
+def test_bca_of_a_skewed_mean_and_of_a_ratio_as_scipy_has_it() -> None:
+    generator = np.random.default_rng(4)
+    below = generator.integers(20, 200, 60).astype(float)
+    rows = np.stack([below * generator.gamma(0.5, 1, 60), below], axis=1)
+    interval = bca_bootstrap(rows, ratio, 4000, level=0.9)
+    expected = stats.bootstrap(
+        (rows[:, 0], rows[:, 1]),
+        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        paired=True,
+        n_resamples=4000,
+        confidence_level=0.9,
+        method="BCa",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert interval is not None
+    assert interval.method == "BCa bootstrap"
+    assert (interval.low, interval.high) == pytest.approx(
+        (expected.low, expected.high), abs=0.06 * (expected.high - expected.low)
+    )
+    percentile = np.quantile([ratio(rows[generator.integers(0, 60, 60)]) for _ in range(2000)], [0.05, 0.95])
+    assert interval.high > percentile[1] + 0.01  # the skew moves it
+
+
+def test_bca_over_groups() -> None:
+    generator = np.random.default_rng(7)
+    shifts = np.repeat(generator.normal(size=20), 5)
+    values = shifts + 0.1 * generator.normal(size=100)
+    groups = [list(range(start, start + 5)) for start in range(0, 100, 5)]
+    interval = bca_bootstrap(values, lambda rows: float(rows.mean()), 2000, groups=groups)
+    means = values.reshape(20, 5).mean(axis=1)
+    expected = bca_bootstrap(means, lambda rows: float(rows.mean()), 2000)
+    assert interval is not None
+    assert expected is not None
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_bca_where_it_is_not_defined() -> None:
+    assert bca_bootstrap([1.0] * 9, lambda rows: float(rows.mean()), 200) is None
+    highest = bca_bootstrap([1.0, 2.0, 3.0, 4.0, 9.0], lambda rows: float(rows.max()), 200)
+    assert highest is not None
+    medians = bca_bootstrap([0.0, 0.0, 0.0, 0.0, 1.0], lambda rows: float(np.median(rows)), 500)
+    assert medians is not None
+    assert medians.method == "percentile bootstrap (BCa undefined)"
+    with pytest.raises(ValueError, match="needs two"):
+        bca_bootstrap([1.0], lambda rows: float(rows.mean()), 200)

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from statsmodels.stats.proportion import proportion_confint
 
-from evalkit.stats.intervals import Interval, clopper_pearson, standard_error, student_t, wilson
+from evalkit.stats.intervals import Interval, clopper_pearson, rule_of_three, standard_error, student_t, wilson
 
 
 def limits(interval: Interval | None) -> tuple[float, float]:
@@ -104,3 +104,10 @@ def test_exact_coverage(n: int, proportion: float, of_wilson: float, of_clopper_
 def test_clipped() -> None:
     interval = Interval(-0.1, 1.2, 0.95, "t")
     assert limits(interval.clipped(0, 1)) == (0, 1)
+
+
+def test_rule_of_three() -> None:
+    assert rule_of_three(300) == pytest.approx(3 / 300, rel=0.01)
+    for n in (1, 10, 500):
+        assert rule_of_three(n) == pytest.approx(1 - 0.05 ** (1 / n), rel=1e-12)
+        assert rule_of_three(n) == pytest.approx(clopper_pearson(0, n, 0.9).high, rel=1e-9)  # its one-sided half

@@ -201,14 +201,13 @@ def test_corpus_scores_agree_with_sacrebleu(name: str, seed: int) -> None:
     before, after = (
         np.array(
             [
-                corpus.statistics(OpenQuestion(prompt="", references=(reference,)), text)
+                corpus.statistics(OpenQuestion("q", reference), text)
                 for text, reference in zip(texts, references, strict=True)
             ]
         )
         for texts in (first, second)
     )
     p = approximate_randomization(before, after, corpus.score, resamples=2000)
-    print(p, expected)
     assert p == pytest.approx(expected, abs=0.04)
     _, centred = paired_bootstrap(before, after, corpus.score, resamples=1000)
     assert centred == pytest.approx(p, abs=0.1)

@@ -273,3 +273,14 @@ def test_a_log_that_broke_off_is_no_result(log: Path) -> None:
 def test_scores_that_differ_by_rounding_agree() -> None:
     assert agrees(0.1 + 0.2, 0.3)
     assert not agrees(0.3, 0.3001)
+
+
+def test_what_the_model_answers_is_no_part_of_the_prompt(log: Path) -> None:
+    before = read(log).tasks["numbers"].prompt_sha256
+    edit_samples(log, lambda sample: sample["messages"][-1].update(content="another"), sample=3)
+    assert read(log).tasks["numbers"].prompt_sha256 == before
+
+
+def test_the_headline_is_the_main_metric(log: Path) -> None:
+    edit_header(log, lambda header: header["results"]["headline"].update(scorer="length"))
+    assert list(read(log).tasks["numbers"].metrics) == ["length", "match"]

@@ -376,3 +376,10 @@ def test_a_run_that_was_read_can_be_saved_as_evalkits(theirs: Run, tmp_path: Pat
 def _rename(document: dict[str, Any], name: str, new: str) -> None:
     for section in ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples"):
         document[section][new] = document[section].pop(name)
+
+
+def test_a_target_that_is_no_index_of_the_right_answer_is_no_gold(copy: Path) -> None:
+    """TruthfulQA's targets are labels of several right answers: `acc` does not follow from them."""
+    assert read(copy).tasks["arc_easy"].samples[0].fields["gold"] == 3
+    change_samples(copy, "arc_easy", lambda lines: lines[0].update(target="1"))
+    assert "gold" not in read(copy).tasks["arc_easy"].samples[0].fields
