@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "evalkit/comparing": {
         *("errors", "files", "json_node", "results", "comparison", "stats", "metrics", "summaries", "aggregate", ""),
-        *("data", "task", "reports"),
+        *("data", "task", "reports", "registry", "modifiers"),
     },
     "evalkit/gate": {"errors", "files", "yaml_file", "results", "comparison", "comparing", "stats", "reports", ""},
     "reports": {"reports", "ratings", "results", "run_plan", "comparison", "comparing", "gate", "stats", "task", ""},

@@ -40,7 +40,9 @@ def read_lm_eval(path: Path) -> Run | None:
     if path == files.results and b'"lm_eval_version"' not in content and b'"n-shot"' not in content:
         return None
     root = parse(files.results.name, content, hint=HINT, non_finite=True)
-    names = [name for name, _ in root["configs"].items()]
+    asked = [name for name, _ in root["results"].items()]
+    # lm-eval sorts the configurations by name, the results are in the order asked
+    names = sorted(root["configs"].mapping(), key=lambda name: asked.index(name) if name in asked else len(asked))
     wanted = names if files.task is None else [name for name in names if name == files.task]
     if not wanted:
         raise UsageError(f"{root.file}: configs holds no task {files.task or ''}".rstrip(), hint=HINT)

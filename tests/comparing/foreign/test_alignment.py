@@ -30,7 +30,7 @@ def test_names_that_both_have_stay(theirs: Run) -> None:
 
 def test_a_task_is_named_as_in_the_other_run(theirs: Run) -> None:
     found = aligned(theirs, renamed(theirs, arc_easy="lm-eval:arc_easy"))
-    assert list(found.tasks) == ["lm-eval:arc_easy", "gsm8k:0shot", "hellaswag", "wikitext"]
+    assert list(found.tasks) == ["lm-eval:arc_easy", "hellaswag", "gsm8k:0shot", "wikitext"]
     assert found.tasks["lm-eval:arc_easy"].samples == theirs.tasks["arc_easy"].samples
 
 

@@ -44,7 +44,7 @@ def test_a_name_that_leads_out_of_the_archive_is_a_name_only(path: Path) -> None
 
 
 def test_a_missing_member_is_named(path: Path) -> None:
-    with pytest.raises(UsageError, match="log.eval holds no other.json"):
+    with pytest.raises(UsageError, match=r"log.eval holds no other.json"):
         read(path, "other.json")
 
 
@@ -52,7 +52,7 @@ def test_a_missing_member_is_named(path: Path) -> None:
 def test_what_is_no_archive_is_said_so(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "log.eval"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match="log.eval is no readable zip archive"):
+    with pytest.raises(UsageError, match=r"log.eval is no readable zip archive"):
         read(file, "header.json")
 
 
@@ -110,7 +110,7 @@ def test_an_archive_that_claims_to_hold_absurdly_much_is_refused(
 
 def test_a_large_member_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_DOCUMENT", 100)
-    with pytest.raises(UsageError, match="header.json, which is larger than"):
+    with pytest.raises(UsageError, match=r"header.json, which is larger than"):
         read(path, "header.json")
 
 
@@ -118,5 +118,5 @@ def test_an_encrypted_member_is_refused(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(UsageError, match="header.json, which is encrypted"):
+    with pytest.raises(UsageError, match=r"header.json, which is encrypted"):
         read(path, "header.json")

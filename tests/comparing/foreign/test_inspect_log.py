@@ -259,7 +259,7 @@ def test_a_damaged_sample_names_the_field(edit: Callable[[dict[str, Any]], Any],
 
 def test_a_log_without_samples_says_how_to_get_them(log: Path) -> None:
     change(log, lambda name, content: content if name == "header.json" else None)
-    with pytest.raises(UsageError, match="numbers.eval holds no samples") as error:
+    with pytest.raises(UsageError, match=r"numbers.eval holds no samples") as error:
         read(log)
     assert "--no-log-samples" in str(error.value.hint)
 
