@@ -37,8 +37,9 @@ def read_lm_eval(path: Path) -> Run | None:
     if files is None:
         return None
     content = read_bounded(files.results, HINT)
-    if path == files.results and b'"lm_eval_version"' not in content and b'"n-shot"' not in content:
-        return None
+    marked = b'"lm_eval_version"' in content or b'"n-shot"' in content
+    if not marked and not any(files.results.parent.glob("samples_*.jsonl")):
+        return None  # some other JSON; lighteval's results have the same name
     root = parse(files.results.name, content, hint=HINT, non_finite=True)
     asked = [name for name, _ in root["results"].items()]
     # lm-eval sorts the configurations by name, the results are in the order asked
