@@ -57,7 +57,7 @@ Explorer.prototype.start = function () {
   this.list.append(this.space);
   this.root.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("input", () => this.filter());
+  for (const type of ["input", "change"]) form.addEventListener(type, () => this.filter());
   this.list.addEventListener("scroll", () => this.draw(), { passive: true });
   new ResizeObserver(() => this.draw()).observe(this.list);
   this.list.addEventListener("click", (event) => {

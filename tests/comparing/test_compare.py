@@ -69,16 +69,16 @@ def test_a_group_that_weighs_documents_alike_is_their_pool() -> None:
 
 
 def test_a_group_that_weighs_tasks_alike() -> None:
-    both = {"small": paired(5, 4, 0, 11), "large": paired(100, 20, 18, 62)}
+    both = {"small": paired(5, 4, 0, 11), "large": paired(100, 20, 18, 62), "third": paired(5, 0, 1, 4)}
     runs = [
         model_run(label, members, {"all": group("all", members, "tasks")})
         for place, label in enumerate(("base", "tuned"))
         for members in [{name: pair[place] for name, pair in both.items()}]
     ]
     change = compare(runs[0], runs[1]).tasks["all"].change
-    assert change.difference == pytest.approx((4 / 20 + 2 / 200) / 2)
+    assert change.difference == pytest.approx((4 / 20 + 2 / 200 - 1 / 10) / 3)
     parts = [compare(*two(task=pair)).tasks["task"].change for pair in both.values()]
-    assert change.stderr == pytest.approx(sum((0.5 * (part.stderr or 0)) ** 2 for part in parts) ** 0.5)
+    assert change.stderr == pytest.approx(sum((part.stderr or 0) ** 2 for part in parts) ** 0.5 / 3)
     assert change.before == pytest.approx(runs[0].groups["all"].metrics["acc"].value)
     assert change.after == pytest.approx(runs[1].groups["all"].metrics["acc"].value)
     attribution = change.attribution

@@ -31,6 +31,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 FLAGS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--window-size=1280,800"),
+    "--force-prefers-reduced-motion",  # a click waits for no scrolling
 )
 HOSTILE_ITEM = "#item=count/0000000000000001"
 LONG_ITEM = "#item=count/0000000000000003"
@@ -113,18 +114,24 @@ def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def rows(page: Page) -> list[str]:
-    return [str(row.text) for row in page.all(".list .row") if row.is_displayed()]
+    return list(page.script("return [...document.querySelectorAll('.list .row')].map((row) => row.innerText)"))
+
+
+def click_row(page: Page, place: int) -> None:
+    """In one step: between finding a row and clicking it the list could be drawn anew."""
+    page.script(f"document.querySelectorAll('.list .row')[{place}].click()")
 
 
 def test_filter_and_sort(browser: Any, comparison: Path) -> None:
     page = Page(browser, comparison).opened()
-    page.wait_for_status("150 of 330")
+    (changed,) = [int(word) for word in page.text("#items .lead").split()[:1]]
+    page.wait_for_status(f"{changed} of 330")
     page.select("show", "got worse")
-    page.wait(lambda: "150" not in page.text(".status"))
+    page.wait(lambda: not page.text(".status").startswith(f"{changed} "))
     assert all("right → " in row for row in rows(page))
     worse = int(page.text(".status").split()[0])
     page.select("show", "got better")
-    page.wait_for_status(f"{150 - worse} of 330")
+    page.wait_for_status(f"{changed - worse} of 330")
     assert all("wrong → right" in row for row in rows(page))
     page.select("show", "all")
     page.select("task", "count")
@@ -148,11 +155,11 @@ def test_search_reads_every_text_of_the_page(browser: Any, comparison: Path) -> 
     page = Page(browser, comparison).opened()
     page.select("show", "all")
     box = page.find(".filters input")
-    box.send_keys("17 APPLES there")  # of an output, not of a prompt
+    box.send_keys("TABLE 33.")  # of an output, not of a prompt
     page.wait_for_status("1 of 330")
-    assert "Which number is 17?" in rows(page)[0]
-    page.find(".list .row").click()
-    page.wait(lambda: "answer: 17" in page.text(".detail"))
+    assert "Which number is 33?" in rows(page)[0]
+    click_row(page, 0)
+    page.wait(lambda: "answer: 33" in page.text(".detail"))
     box.clear()
     box.send_keys("nowhere to be found")
     page.wait_for_status("0 of 330")
@@ -169,14 +176,14 @@ def test_both_outputs_side_by_side_with_the_words_that_differ(browser: Any, comp
     marked = [mark.text for mark in first.find_elements(By.CSS_SELECTOR, "mark")]
     assert "There" in marked
     assert "apples" not in marked
-    assert "7" not in marked
+    assert marked.count("7") == 1  # the second one: the other text has "7." there
 
 
 def test_choices_with_their_probabilities(browser: Any, comparison: Path) -> None:
     page = Page(browser, comparison).opened()
     page.select("task", "quiz")
     page.wait(lambda: "quiz" in rows(page)[0])
-    page.find(".list .row").click()
+    click_row(page, 0)
     page.wait(lambda: page.text(".detail h3").startswith("quiz"))
     assert len(page.all(".choices tbody tr")) == 4
     assert len(page.all(".choices tr.gold")) == 1
@@ -188,7 +195,7 @@ def test_choices_with_their_probabilities(browser: Any, comparison: Path) -> Non
 def test_links_lead_to_a_document_and_back(browser: Any, comparison: Path) -> None:
     page = Page(browser, comparison, HOSTILE_ITEM).opened()
     assert page.text(".detail h3") == "count 0000000000000001"
-    page.all(".list .row")[0].click()
+    click_row(page, 0)
     page.wait(lambda: page.text(".detail h3") != "count 0000000000000001")
     link = page.script("return location.hash")
     assert link.startswith("#item=")
@@ -300,7 +307,8 @@ def test_contrast(browser: Any, comparison: Path, dark: bool) -> None:
 
 CONTRAST = """
 const luminance = (colour) => {
-  const parts = colour.slice(0, 3).map((one) => one / 255).map((one) => one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+  const linear = (one) => (one <= 0.03928 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4);
+  const parts = colour.slice(0, 3).map((one) => linear(one / 255));
   return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
 };
 const numbers = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
@@ -376,7 +384,7 @@ def test_run(browser: Any, one_run: Path) -> None:
     page.select("task", "quiz")
     page.select("sort", "closest call")
     page.wait(lambda: "quiz" in rows(page)[0])
-    page.find(".list .row").click()
+    click_row(page, 0)
     page.wait(lambda: len(page.all(".choices .bar")) == 4)
     page.check_quiet()
 
