@@ -146,8 +146,8 @@ def _forest_row(standing: Standing, percent: bool) -> ForestRow:
         value=scale * standing.score,
         limits=None if standing.interval is None else (scale * standing.interval[0], scale * standing.interval[1]),
         kind="score",
-        text=f"\u2003{text}",  # the lines of ties are in between
-        short=f"\u2003{text}",
+        text=text,
+        short=text,
         about=f"{label}: place {standing.rank}, {text}{f', interval {ends}' if ends else ''}{tied}",
     )
 
