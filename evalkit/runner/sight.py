@@ -61,7 +61,8 @@ def assumed_spread(clusters: Sequence[Hashable | None], bounds: tuple[float, flo
     basis = "unrelated answers assumed" if is_share else "the metric's spread is not known before a run"
     if size > 1 and is_share:
         basis += f", correlation {INTRACLUSTER} within clusters"
-    return PairSpread(UNRELATED if is_share else None, 1 + (size - 1) * INTRACLUSTER, is_share, is_share, basis)
+    # not as binary: the variance of unrelated answers may be this much however far apart the accuracies are
+    return PairSpread(UNRELATED if is_share else None, 1 + (size - 1) * INTRACLUSTER, False, is_share, basis)
 
 
 def observed_spread(base: TaskResult, other: TaskResult | None) -> PairSpread:
@@ -141,6 +142,7 @@ def _sight(documents: int, effective: float, parts: Sequence[tuple[float, PairSp
         difference = detectable_binary_difference(min(1.0, variance), effective)
     else:
         difference = detectable_difference(variance, effective)
+        difference = min(1.0, difference) if is_share else difference
     needed = {}
     if is_share and variance:
         for points in POINTS:

@@ -18,10 +18,10 @@ Z = 1.959964 + 0.841621
 
 def test_without_a_run_unrelated_answers_are_assumed() -> None:
     sight = task_sight(1000, assumed_spread([None] * 1000, (0.0, 1.0)))
-    assert sight.difference == pytest.approx(detectable_binary_difference(0.5, 1000))
-    assert sight.difference == pytest.approx(Z * math.sqrt((0.5 - 0.0624**2) / 1000), rel=2e-3)
+    assert sight.difference == pytest.approx(Z * math.sqrt(0.5 / 1000))
     assert sight.effective == 1000
-    assert sight.needed == {0.02: items_needed(0.5 - 0.02**2, 0.02), 0.01: items_needed(0.5 - 0.01**2, 0.01)}
+    assert sight.needed == {0.02: 9812, 0.01: 39245}
+    assert task_sight(1, assumed_spread([None], (0.0, 1.0))).difference == 1.0
     assert "assumed" in sight.basis
 
 
