@@ -17,7 +17,7 @@ def comparison_latex(comparison: Comparison) -> str:
         rows += [None, _row("Mean over tasks", comparison.overall)]
     before, after = latex.escape(comparison.before.label), latex.escape(comparison.after.label)
     level = f"{100 * (1 - comparison.alpha):g}"
-    headings = ("Task", "$n$", before, after, "Difference", rf"{level}\,\% interval", "$p$ (Holm)", "Verdict")
+    headings = ("Task", "$n$", before, after, "Change", rf"{level}\,\% interval", "$p$", "Verdict")
     caption = (
         f"{after} against {before}, paired by document. Differences of shares in points of percent; "
         r"$p$ of paired tests, after Holm's correction."

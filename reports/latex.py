@@ -88,7 +88,7 @@ def render(table: Table) -> str:
     lines = [
         "% needs \\usepackage{booktabs}",
         r"\begin{table}[t]",
-        r"\centering",
+        r"\centering\small\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{table.caption}}}",
         rf"\label{{{_label(table.label)}}}",
         rf"\begin{{tabular}}{{{table.columns}}}",
