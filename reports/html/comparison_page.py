@@ -234,7 +234,7 @@ def _made(comparison: Comparison) -> dict[str, Any]:
             "text": made.command("verify", side.path),
         }
         for side in sides
-        if side.path
+        if side.path and side.origin == "evalkit"
     ]
     found = {f"Notes on {visible(side.label)}": notes(side.run) for side in sides}
     return {
