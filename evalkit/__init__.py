@@ -27,6 +27,8 @@ _HOMES = {
     "compare_all": "evalkit.comparing.compare",
     "Comparison": "evalkit.comparison",
     "Comparisons": "evalkit.comparison",
+    "leaderboard": "evalkit.comparing.ranking",
+    "Ranking": "evalkit.comparison",
     "Verdict": "evalkit.comparison",
     # gating
     "gate": "evalkit.gating.decide",
@@ -57,8 +59,10 @@ if TYPE_CHECKING:
     from evalkit.backends.mock import MockModel as MockModel
     from evalkit.comparing.compare import compare as compare
     from evalkit.comparing.compare import compare_all as compare_all
+    from evalkit.comparing.ranking import leaderboard as leaderboard
     from evalkit.comparison import Comparison as Comparison
     from evalkit.comparison import Comparisons as Comparisons
+    from evalkit.comparison import Ranking as Ranking
     from evalkit.comparison import Verdict as Verdict
     from evalkit.decoding import Decoding as Decoding
     from evalkit.documents import Cloze as Cloze

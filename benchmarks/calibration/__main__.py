@@ -19,7 +19,7 @@ PARTS = {"One score": scores, "Two models": differences, "Decisions": decisions}
 def main() -> int:
     """Prints the tables; 1 where a promise is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=2000, help="simulated runs a case; slow ones take a fraction")
+    parser.add_argument("--draws", type=int, default=1000, help="simulated runs a case; slow ones take a fraction")
     parser.add_argument("--part", choices=list(PARTS), help="only this part")
     arguments = parser.parse_args()
     broken = 0

@@ -31,7 +31,7 @@ def measure(draws: int) -> Iterator[Measured]:
     yield from bets(generator, draws)
     yield from looks(generator, draws)
     yield from many_tests(generator, 5 * draws)
-    yield from verdicts(generator, max(1, draws // 4))
+    yield from verdicts(generator, max(1, draws // 2))
 
 
 def paired(generator: np.random.Generator, shape: tuple[int, ...], discordance: float, gap: float) -> Array:
@@ -74,7 +74,7 @@ def bets(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
     alarms = [largest(generator.permutation(pool), -0.02) >= 1 / ALPHA for _ in range(draws)]
     yield alarmed(rule, "benchmark of 500 items in random order, loss of exactly the margin in all of it", alarms, 0.05)
     for discordance, gap in ((0.12, 0.05), (0.12, 0.1), (0.2, 0.05), (0.2, 0.1), (0.2, 0.15)):
-        rows = paired(generator, (max(1, draws // 5), 3000), discordance, -gap)
+        rows = paired(generator, (max(1, draws // 3), 3000), discordance, -gap)
         stops = np.array([stop(row, -0.02) for row in rows])
         median = f"median stop {np.median(stops):,.0f} items, a look each 10"
         case = f"loss of {100 * gap:.0f} points, margin 2, {100 * discordance:.0f} % discordant, at most 3,000 items"
@@ -159,12 +159,12 @@ def verdicts(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
     held = [one.interval is not None and one.interval[0] <= 0 <= one.interval[1] for one in means]
     yield covered("interval of the mean over tasks (MOVER)", "the same", held, 0.93)
     for n in (100, 300, 1000):
-        single = [compared(generator, 1, n, 0.0, 0.02).tasks["task0"].change.verdict for _ in range(2 * draws)]
+        single = [compared(generator, 1, n, 0.0, 0.02).tasks["task0"].change.verdict for _ in range(draws)]
         within = float(np.mean([verdict is Verdict.WITHIN_MARGIN for verdict in single]))
         case = f"one task of {n:,} items, no difference, margin 2"
         yield from both_ways([{verdict} for verdict in single], case, "")
         yield Measured("verdict within margin", case, "power", within, len(single))
-    passed = [compared(generator, 1, 1000, -0.02, 0.02).tasks["task0"].change.verdict for _ in range(2 * draws)]
+    passed = [compared(generator, 1, 1000, -0.02, 0.02).tasks["task0"].change.verdict for _ in range(draws)]
     wrong = [verdict in (Verdict.WITHIN_MARGIN, Verdict.IMPROVED) for verdict in passed]
     yield alarmed("verdict within margin", "1,000 items, loss of exactly the margin, 2 points", wrong, 0.06)
     for n in (100, 300, 1000):

@@ -223,7 +223,7 @@ class EvaluationOptions:
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "What": (
-        *("model", "tasks", "limit", "seed", "output", "expand"),
+        *("model", "tasks", "limit", "seed", "output", "expand", "baseline", "tuned", "output_format"),
         *("data_dir", "over_length", "stride", "compat"),
     ),
     "Few-shot examples": ("shots", "shots_sampler", "shots_seed", "shots_seeds"),

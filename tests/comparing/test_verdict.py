@@ -18,15 +18,14 @@ def change(right: int, fixed: int, broken: int, wrong: int, **options: float) ->
 def test_improved() -> None:
     found = change(400, 60, 20, 520)
     assert found.verdict is Verdict.IMPROVED
-    assert found.reason.startswith("better by 4.0 points (95 % interval +2.3 points to +5.8 points, p < 0.001)")
+    assert found.reason.startswith("better by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001)")
     assert found.more_items is None
 
 
 def test_regressed_by_the_margin_or_more() -> None:
     found = change(400, 20, 60, 520)
     assert found.verdict is Verdict.REGRESSED
-    assert found.reason.startswith("worse by 4.0 points")
-    assert "tolerated loss is 1.0 point" in found.reason
+    assert found.reason == ("worse by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001), tolerated was 1.0 point")
 
 
 def test_a_real_loss_within_the_margin_is_tolerated_and_said_to_be() -> None:
@@ -69,7 +68,9 @@ def test_a_sure_and_large_loss_needs_no_two_sided_test() -> None:
     found = change(0, 2, 20, 178)
     assert found.gain_margin_interval is not None
     assert found.gain_margin_interval[1] < -found.margin
-    assert decide(replace(found, p_adjusted=0.08)).verdict is Verdict.REGRESSED
+    held = decide(replace(found, p_adjusted=0.08))
+    assert held.verdict is Verdict.REGRESSED
+    assert "a one-sided test at 95 % says by 5.6 points or more, tolerated was 1.0 point" in held.reason
     assert decide(replace(found, p_adjusted=0.12)).verdict is Verdict.UNDECIDED
 
 
