@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "evalkit/comparing": {
         *("errors", "files", "json_node", "results", "comparison", "stats", "metrics", "summaries", "aggregate", ""),
-        *("data", "task", "reports"),
+        *("data", "task", "reports", "registry", "modifiers"),
     },
     "evalkit/gating": {
         *("errors", "files", "json_node", "data", "results", "comparison", "comparing", "stats", "reports", ""),

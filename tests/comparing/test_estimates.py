@@ -12,6 +12,7 @@ from scipy import stats
 from statsmodels.api import OLS
 from statsmodels.stats.contingency_tables import mcnemar
 
+from evalkit.comparing.attribution import cause_of
 from evalkit.comparing.kinds import estimate_metric
 from evalkit.comparing.pairing import pair
 from evalkit.comparison import Cause
@@ -193,3 +194,19 @@ def test_attribution_sums_to_the_difference() -> None:
     assert attribution.unreadable == pytest.approx(-1 / 8)
     assert attribution.broken == {Cause.TRUNCATED: 1, Cause.REFUSED: 1, Cause.KNOWLEDGE: 1}
     assert attribution.fixed == {Cause.KNOWLEDGE: 1, Cause.UNPARSED: 1}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gain", "cause"),
+    [
+        ("right", "wrong", -1.0, Cause.KNOWLEDGE),
+        ("scored", "truncated", -0.2, Cause.TRUNCATED),
+        ("unparsed", "truncated", -0.2, Cause.TRUNCATED),
+        ("unparsed", "truncated", 0.2, Cause.UNPARSED),
+        ("empty", "right", 1.0, Cause.EMPTY),
+        ("refused", "scored", -0.1, Cause.REFUSED),
+        ("mixed", "right", 0.5, Cause.KNOWLEDGE),
+    ],
+)
+def test_the_cause_is_what_was_wrong_with_the_worse_answer(before: str, after: str, gain: float, cause: Cause) -> None:
+    assert cause_of(before, after, gain) is cause
