@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evalkit.backends.base import Backend
-from evalkit.data import DataOptions, DatasetInfo
+from evalkit.data import DataOptions
 from evalkit.registry import ResolvedGroup, Selection
 from evalkit.results import Run, Sample, samples_path, write_samples
 from evalkit.runner.answering import Answering, open_journal, sample_of
@@ -32,14 +32,12 @@ class Offer:
     Attributes:
         items: Its documents.
         version: Version of the task.
-        dataset: Where its rows came from.
         shots: Number of few-shot examples.
         prompt_sha256: Hash over all prompts, as a result file has it.
     """
 
     items: Sequence[Item]
     version: int
-    dataset: DatasetInfo
     shots: int
     prompt_sha256: str
 
@@ -129,9 +127,7 @@ def _offers(ready: Ready) -> dict[str, Offer]:
     for one in ready.asked:
         asked[one.run.key].append(one)
     return {
-        run.key: Offer(
-            [one.item for one in asked[run.key]], run.version, run.dataset, run.shots, prompts_sha256(asked[run.key])
-        )
+        run.key: Offer([one.item for one in asked[run.key]], run.version, run.shots, prompts_sha256(asked[run.key]))
         for run in ready.runs
     }
 
