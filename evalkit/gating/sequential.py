@@ -285,5 +285,6 @@ def final_sides(gate: SequentialGate, base: Side, candidate: Side) -> tuple[Side
     from evalkit.gating.subset import restricted, with_group_scores
 
     prompts = {name: gate.prompts.get(name) or task.prompt_sha256 for name, task in candidate.run.tasks.items()}
-    run = restricted(base.run, candidate.run, prompts, gate.described())
+    settings = {name: value for name, value in candidate.run.settings.items() if name in gate.described()}
+    run = restricted(base.run, candidate.run, prompts, settings)
     return replace(base, run=with_group_scores(run)), candidate

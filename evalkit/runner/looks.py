@@ -46,7 +46,7 @@ class Chooser(Protocol):
     """Who says what is asked next."""
 
     def described(self) -> Mapping[str, object]:
-        """JSON values: how it chooses, for the run's settings."""
+        """JSON values: how it chooses, for the settings of a run over some of the documents."""
         ...
 
     def begin(self, offers: Mapping[str, Offer]) -> None:
@@ -111,7 +111,8 @@ def evaluate_in_looks(
             part = _part(ready, chosen)
             with watch.stage("scores"):
                 run = assemble(_pruned(selection, part), part, answering.answers, settings, watch.seconds)
-                run = replace(run, settings={**run.settings, **chooser.described()})
+                if len(chosen) < len(ready.asked):  # with all documents it is a run like any other
+                    run = replace(run, settings={**run.settings, **chooser.described()})
             if output is not None:
                 write_samples(samples_path(output), sample_rows(part.asked, answering.answers))
                 run.save(output)
