@@ -10,6 +10,7 @@ WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
+	$(BIN)/evalkit report runs/demo.json --format html
 
 test: .venv/test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests

@@ -27,7 +27,13 @@ _HOMES = {
     "compare_all": "evalkit.comparing.compare",
     "Comparison": "evalkit.comparison",
     "Comparisons": "evalkit.comparison",
+    "leaderboard": "evalkit.comparing.ranking",
+    "Ranking": "evalkit.comparison",
     "Verdict": "evalkit.comparison",
+    # gating
+    "gate": "evalkit.gating.decide",
+    "GateResult": "evalkit.gating.result",
+    "Policy": "evalkit.gating.policy",
     # writing a task
     "Task": "evalkit.task",
     "Group": "evalkit.task",
@@ -53,8 +59,10 @@ if TYPE_CHECKING:
     from evalkit.backends.mock import MockModel as MockModel
     from evalkit.comparing.compare import compare as compare
     from evalkit.comparing.compare import compare_all as compare_all
+    from evalkit.comparing.ranking import leaderboard as leaderboard
     from evalkit.comparison import Comparison as Comparison
     from evalkit.comparison import Comparisons as Comparisons
+    from evalkit.comparison import Ranking as Ranking
     from evalkit.comparison import Verdict as Verdict
     from evalkit.decoding import Decoding as Decoding
     from evalkit.documents import Cloze as Cloze
@@ -64,6 +72,9 @@ if TYPE_CHECKING:
     from evalkit.documents import Text as Text
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.extraction import Pattern as Pattern
+    from evalkit.gating.decide import gate as gate
+    from evalkit.gating.policy import Policy as Policy
+    from evalkit.gating.result import GateResult as GateResult
     from evalkit.metrics.text import TextMetric as TextMetric
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan

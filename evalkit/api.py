@@ -148,10 +148,16 @@ class Evaluation:
             EvalkitError: See `evalkit.errors`; the message is one plain sentence.
         """
         output = None if self.output is None else Path(self.output)
-        return evaluate(*self._parts(), output=output, progress=self.progress)
+        return evaluate(*self.parts(), output=output, progress=self.progress)
 
-    def plan(self) -> RunPlan:
-        """What `run` would take: tokens, minutes and memory, from the prompts and a few batches computed as a probe.
+    def plan(self, baselines: Sequence[Run] = ()) -> RunPlan:
+        """What `run` would take, and what comparing two such runs could see.
+
+        Tokens, minutes and memory come from the prompts and a few batches computed as a probe.
+
+        Args:
+            baselines: One or two earlier results of the same tasks: their outcomes, and how often they disagree, then
+                decide the smallest visible differences; without them unrelated answers are assumed.
 
         Raises:
             EvalkitError: As `run`.
@@ -160,9 +166,14 @@ class Evaluation:
 
         if self.output is not None:
             raise UsageError("a plan writes no file", hint="leave output out; the plan is what is returned")
-        return plan(*self._parts(), progress=self.progress)
+        return plan(*self.parts(), baselines=baselines, progress=self.progress)
 
-    def _parts(self) -> tuple[Selection, Callable[[], Backend], DataOptions, RunSettings]:
+    def parts(self) -> tuple[Selection, Callable[[], Backend], DataOptions, RunSettings]:
+        """What the runner takes: tasks, what loads the model, where data may come from, and the settings.
+
+        Raises:
+            UsageError: An option is wrong, or a task is not known.
+        """
         if self.compat not in (None, "lm-eval"):
             raise UsageError(f"--compat {self.compat!r} is not known", hint="the only one is: --compat lm-eval")
         if self.thinking not in ("auto", "off"):

@@ -21,9 +21,9 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OutputError: The place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _explained(path):
         _prepare(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         # not `tempfile`: its files are readable by their owner only, whatever the umask says
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
@@ -46,9 +46,9 @@ def check_writable(path: Path) -> None:
     Raises:
         OutputError: It cannot.
     """
-    probe = path.with_name(f".{path.name}.{os.getpid()}.part")
     with _explained(path):
         _prepare(path)
+        probe = path.with_name(f".{path.name}.{os.getpid()}.part")
         probe.touch()
         probe.unlink()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from evalkit.comparing.amounts import is_share, number, p_value
 from evalkit.comparing.words import unreadable
@@ -182,21 +183,29 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def listed_flips(comparison: Comparison, count: int) -> list[tuple[str, Flip]]:
-    """The documents whose outcome changed most, in turn from each task: (task, flip).
+    """Documents whose outcome changed, in turn from each root: (task, flip).
 
-    Of tasks without right and wrong, whose every document moves a little, none are listed.
+    Roots that got worse come first, then those that got better; of each, what goes with its change before what goes
+    against it, and what changed most first. Of tasks without right and wrong, whose every document moves a little, none
+    are listed, nor of those that cannot be compared.
     """
-    queues = [
-        (name, [flip for flip in task.flips if flip.outcome_before != flip.outcome_after])
-        for name, task in comparison.tasks.items()
-        if not task.members
-    ]
-    found: list[tuple[str, Flip]] = []
-    place = 0
-    while len(found) < count and any(place < len(flips) for _, flips in queues):
-        found += [(name, flips[place]) for name, flips in queues if place < len(flips)]
-        place += 1
-    return found[:count]
+    roots = [name for name in comparison.roots if comparison.tasks[name].change.verdict is not Verdict.NOT_COMPARABLE]
+    roots.sort(key=lambda name: RANK.index(comparison.tasks[name].change.verdict))
+    return _in_turn([_of_root(comparison, name) for name in roots])[:count]
+
+
+def _of_root(comparison: Comparison, name: str) -> list[tuple[str, Flip]]:
+    """The flips of a root, of a group's tasks in turn."""
+    task = comparison.tasks[name]
+    if task.members:
+        found = _in_turn([_of_root(comparison, member) for member in task.members])
+    else:
+        found = [(name, flip) for flip in task.flips if flip.outcome_before != flip.outcome_after]
+    return sorted(found, key=lambda one: one[1].gain * task.change.gain < 0)
+
+
+def _in_turn(queues: list[list[tuple[str, Flip]]]) -> list[tuple[str, Flip]]:
+    return [flip for flips in zip_longest(*queues) for flip in flips if flip is not None]
 
 
 def unpaired(task: TaskChange) -> list[tuple[str, str]]:

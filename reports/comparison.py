@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.comparison import Comparison, Comparisons, Side, Verdict
-from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, step, unpaired
+from evalkit.comparison import Comparison, Comparisons, Flip, Ranking, Side, Verdict
+from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, unpaired
 from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
 
@@ -77,25 +77,34 @@ def render(
 
 
 def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path] = ()) -> None:
-    """Prints several runs: their ranking, and the headline of every pair."""
+    """Prints several runs: their ranking, every pair's verdicts, and what to know of it."""
     from rich.text import Text
 
     plain = _is_ascii(console)
+    arrow = "->" if plain else "→"
+
+    def line(text: str, style: str = "") -> None:
+        console.print(Text(_characters(visible(text), plain), style=style))
+
     ranking = comparisons.ranking
-    best = ranking.standings[0]
-    rivals = f", tied with {', '.join(best.ties)}" if best.ties else ""
-    console.print(
-        Text(_characters(visible(f"best of {len(ranking.standings)}: {best.side.label}{rivals}"), plain), "bold")
-    )
+    if ranking is None:
+        line(f"no ranking: {comparisons.unranked}", "bold")
+    else:
+        best = ranking.standings[0]
+        rivals = f", tied with {', '.join(best.ties)}" if best.ties else ""
+        line(f"best of {len(ranking.standings)}: {best.side.label}{rivals}", "bold")
+        console.print()
+        console.print(_standings(ranking, plain))
+        for group in ranking.tie_groups:
+            if len(group) > 1:
+                line(f"cannot be told apart: {', '.join(group)}")
     console.print()
-    console.print(_standings(comparisons, plain))
-    for group in ranking.tie_groups:
-        if len(group) > 1:
-            console.print(Text(_characters(visible(f"cannot be told apart: {', '.join(group)}"), plain)))
-    console.print()
+    console.print(_pairs(comparisons, plain))
     for pair in comparisons.pairs:
-        console.print(Text(_characters(visible(pair.headline()), plain)))
-        for text in remarks(pair):
+        found = remarks(pair)
+        if found:
+            line(f"{pair.before.label} {arrow} {pair.after.label}")
+        for text in found:
             console.print(Text.assemble(("  note: ", "yellow"), _characters(text, plain)))
     if paths:
         console.print()
@@ -103,11 +112,33 @@ def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path]
         console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
-def _standings(comparisons: Comparisons, plain: bool) -> Table:
+def _pairs(comparisons: Comparisons, plain: bool) -> Table:
+    """A row a pair and root: differences with p adjusted for all pairs."""
     from rich import box
     from rich.table import Table
 
-    ranking = comparisons.ranking
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0))
+    table.add_column("from", overflow="fold")
+    table.add_column("to", overflow="fold")
+    table.add_column("task", overflow="fold", min_width=10)
+    for heading in ("change", "interval", "p"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for pair in comparisons.pairs:
+        labels = [pair.before.label, pair.after.label]
+        for row in change_rows(pair):
+            if row.depth == 0:
+                texts = _texts([*labels, row.name, row.difference, row.interval, row.p, row.verdict], plain)
+                texts[-1].stylize(STYLES[row.change.verdict])
+                table.add_row(*texts)
+                labels = ["", ""]
+    return table
+
+
+def _standings(ranking: Ranking, plain: bool) -> Table:
+    from rich import box
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
     table.add_column("rank", justify="right")
     table.add_column("run", overflow="fold", min_width=8)
@@ -138,18 +169,19 @@ def _table(rows: Sequence[ChangeRow], comparison: Comparison, width: int, plain:
     from rich.table import Table
 
     wide = width >= WIDE
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1 if wide else 0))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0))
     table.add_column("task", overflow="fold", min_width=12)
     level = f"{100 * (1 - comparison.alpha):g}% interval"
     columns = ["n", "before", "after", "change", level, "+/-"]
     for heading in columns + (["p", "visible"] if wide else []):
-        table.add_column(heading, justify="right", no_wrap=True)
+        # what is too long for its column goes on in the next line: a number that lost its end is another number
+        table.add_column(heading, justify="right", no_wrap=heading != level, overflow="fold")
     if wide:
         table.add_column("", no_wrap=True, width=PLOT_WIDTH)
     table.add_column("verdict", no_wrap=True)
     scale = _scale(rows)
     for row in rows:
-        arrow = " ↓" if row.lower_is_better else ""
+        arrow = " ↓" if row.lower_is_better and not plain else ""
         cells = [
             "  " * row.depth + row.name + arrow,
             row.n,
@@ -159,7 +191,7 @@ def _table(rows: Sequence[ChangeRow], comparison: Comparison, width: int, plain:
             row.interval,
             row.moved,
         ]
-        cells += [row.p, row.visible, _plot(row, scale)] if wide else []
+        cells += [row.p, row.visible, _plot(row, scale, plain)] if wide else []
         texts = _texts([*cells, row.verdict], plain)
         texts[-1].stylize(STYLES[row.change.verdict])
         table.add_row(*texts, style="bold" if row.is_group else None)
@@ -189,33 +221,33 @@ def _gains(row: ChangeRow) -> list[float]:
     return [value / unit for value in (limits[0], change.gain, limits[1])]
 
 
-def _plot(row: ChangeRow, scale: float) -> str:
+def _plot(row: ChangeRow, scale: float, plain: bool) -> str:
     """The gain as a point on its interval, left of the zero line a loss, right of it a gain."""
     gains = _gains(row)
     if not gains or scale <= 0:
         return ""
+    line, zero, crossed, dot = "-|+o" if plain else "─│┼●"
     half = PLOT_WIDTH // 2
     low, point, high = (half + round(gain / scale * half) for gain in gains)
     cells = [" "] * PLOT_WIDTH
-    cells[low : high + 1] = "─" * (high - low + 1)
-    cells[half] = "┼" if low <= half <= high else "│"
-    cells[point] = "●"
+    cells[low : high + 1] = line * (high - low + 1)
+    cells[half] = crossed if low <= half <= high else zero
+    cells[point] = dot
     return "".join(cells)
 
 
-def _flips(comparison: Comparison, shown: Sequence[tuple[str, object]], plain: bool) -> Table:
+def _flips(comparison: Comparison, shown: Sequence[tuple[str, Flip]], plain: bool) -> Table:
     from rich import box
     from rich.table import Table
 
     total = sum(len(task.flips) for task in comparison.tasks.values())
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0))
     table.add_column(f"{len(shown)} of {total:,} that changed", overflow="fold", min_width=12)
-    for heading in ("document", "before", "after", "change", "cause"):
-        table.add_column(heading, no_wrap=True)
-    for name, flip in listed_flips(comparison, len(shown)):
-        change = comparison.tasks[name].change
-        signed = flip.gain if change.higher_is_better else -flip.gain
-        cells = [name, flip.id, flip.outcome_before, flip.outcome_after, step(change, signed), flip.cause.value]
+    for heading in ("document", "", "before", "after", "cause"):
+        table.add_column(heading, no_wrap=True, overflow="fold")
+    for name, flip in shown:
+        which = "fixed" if flip.gain > 0 else "broken"
+        cells = [name, flip.id, which, flip.outcome_before, flip.outcome_after, flip.cause.value]
         table.add_row(*_texts([visible(cell) for cell in cells], plain))
     return table
 

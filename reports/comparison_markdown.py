@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.comparison import Comparison, Comparisons
-from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, step, unpaired
+from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, unpaired
 from evalkit.reports.markdown import escape
 
 _RIGHT = {"n", "before", "after", "change", "fixed / broken", "p", "smallest visible"}
@@ -40,15 +40,18 @@ def markdown(comparison: Comparison, *, expand: bool = False, flips: int = 10, l
 def markdown_all(comparisons: Comparisons) -> str:
     """Several runs: their ranking, and every pair."""
     ranking = comparisons.ranking
-    lines = [
-        _line(["rank", "run", f"mean of {len(ranking.tasks)}", "tied with"]),
-        _line(["---:", "---", "---:", "---"]),
-        *(
-            _line([str(one.rank), escape(one.side.label), f"{100 * one.score:.1f}%", escape(", ".join(one.ties))])
-            for one in ranking.standings
-        ),
-        "",
-    ]
+    if ranking is None:
+        lines = [f"No ranking: {escape(comparisons.unranked)}", ""]
+    else:
+        lines = [
+            _line(["rank", "run", f"mean of {len(ranking.tasks)}", "tied with"]),
+            _line(["---:", "---", "---:", "---"]),
+            *(
+                _line([str(one.rank), escape(one.side.label), f"{100 * one.score:.1f}%", escape(", ".join(one.ties))])
+                for one in ranking.standings
+            ),
+            "",
+        ]
     return "\n".join(lines) + "\n" + "\n".join(markdown(pair, flips=0) for pair in comparisons.pairs)
 
 
@@ -66,12 +69,11 @@ def _flips(comparison: Comparison, count: int) -> list[str]:
         return []
     total = sum(len(task.flips) for task in comparison.tasks.values())
     lines = ["", f"<details><summary>{len(shown)} of {total:,} documents that changed</summary>", ""]
-    lines += [_line(["task", "document", "before", "after", "change", "cause"]), _line(["---"] * 4 + ["---:", "---"])]
+    lines += [_line(["task", "document", "", "before", "after", "cause"]), _line(["---"] * 6)]
     for name, flip in shown:
-        change = comparison.tasks[name].change
-        signed = flip.gain if change.higher_is_better else -flip.gain
-        texts = [name, flip.id, flip.outcome_before, flip.outcome_after]
-        lines.append(_line([*map(escape, texts), step(change, signed), flip.cause.value]))
+        which = "fixed" if flip.gain > 0 else "broken"
+        texts = [name, flip.id, which, flip.outcome_before, flip.outcome_after, flip.cause.value]
+        lines.append(_line([escape(text) for text in texts]))
     return [*lines, "", "</details>"]
 
 

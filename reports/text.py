@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that act instead of showing: controls, invisible formats (which can reorder a line), halves of
 surrogate pairs, line and paragraph separators."""
+
+_ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def visible(text: str) -> str:
@@ -16,6 +19,13 @@ def visible(text: str) -> str:
     return "".join(
         _escape(character) if unicodedata.category(character) in _HIDDEN else character for character in text
     )
+
+
+def visible_lines(text: str) -> str:
+    """The same for a text of several lines: line feeds and tabs stay what they are."""
+    if text.isascii() and not _ASCII_CONTROL.search(text):
+        return text
+    return "\n".join("\t".join(map(visible, line.split("\t"))) for line in text.split("\n"))
 
 
 def _escape(character: str) -> str:

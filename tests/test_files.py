@@ -67,3 +67,9 @@ def test_a_device_is_refused_not_replaced() -> None:
     with pytest.raises(OutputError, match="not a regular file"):
         check_writable("/dev/full")
     assert not Path("/dev/full").is_file()
+
+
+def test_the_folder_itself_is_no_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputError, match="is a directory"):
+        check_writable(Path("."))

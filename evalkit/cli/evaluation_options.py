@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
@@ -223,7 +223,7 @@ class EvaluationOptions:
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "What": (
-        *("model", "tasks", "limit", "seed", "output", "expand"),
+        *("model", "tasks", "limit", "seed", "output", "expand", "baseline", "tuned", "output_format"),
         *("data_dir", "over_length", "stride", "compat"),
     ),
     "Few-shot examples": ("shots", "shots_sampler", "shots_seed", "shots_seeds"),
@@ -236,14 +236,23 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 """The sections of the help (`evalkit.cli.sections`)."""
 
 
-def takes_evaluation_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options of `EvaluationOptions`, which it gets as a dictionary, its first argument."""
+def takes_evaluation_options(
+    command: Callable[..., None], *, only: Sequence[str] | None = None, optional: Collection[str] = ()
+) -> Callable[..., None]:
+    """Gives a command the options of `EvaluationOptions`, which it gets as a dictionary, its first argument.
+
+    Args:
+        command: The command.
+        only: These options; by default all.
+        optional: Those of them that may be left out and are None then.
+    """
     annotations = get_type_hints(EvaluationOptions, include_extras=True)
+    annotations = {name: annotations[name] for name in (annotations if only is None else only)}
     shared = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=getattr(EvaluationOptions, name, inspect.Parameter.empty),
+            default=None if name in optional else getattr(EvaluationOptions, name, inspect.Parameter.empty),
             annotation=annotation,
         )
         for name, annotation in annotations.items()

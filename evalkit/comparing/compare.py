@@ -9,8 +9,8 @@ from evalkit.comparing.conditions import allowed_fields
 from evalkit.comparing.draft import draft
 from evalkit.comparing.settle import Tolerance, settle
 from evalkit.comparing.sides import Source, load_sides
-from evalkit.comparison import Comparison, Comparisons
-from evalkit.errors import UsageError
+from evalkit.comparison import Comparison, Comparisons, Ranking, Side
+from evalkit.errors import NotComparableError, UsageError
 
 MARGIN = 0.01
 ALPHA = 0.05
@@ -66,15 +66,26 @@ def compare_all(
 
     Arguments and errors as in `compare`; of `runs`, two or more.
     """
-    from evalkit.comparing.ranking import rank
-
     if len(runs) < 2:
         raise UsageError("a comparison needs two runs", hint="give a second result file")
     tolerance = _tolerance(margin, alpha, margins)
     sides = load_sides(runs)
     allowed = allowed_fields(allow)
     drafts = [draft(one, other, allowed, tasks, metrics) for one, other in combinations(sides, 2)]
-    return Comparisons(settle(drafts, alpha, tolerance), rank(sides, tasks=tasks, alpha=alpha, margin=margin))
+    ranking, unranked = _ranking(sides, tasks, alpha, allow)
+    return Comparisons(settle(drafts, alpha, tolerance), ranking, unranked)
+
+
+def _ranking(
+    sides: Sequence[Side], tasks: Sequence[str] | None, alpha: float, allow: Sequence[str]
+) -> tuple[Ranking | None, str]:
+    """The ranking, or why there is none: perplexities have no mean, but their pairs can be compared all the same."""
+    from evalkit.comparing.ranking import rank
+
+    try:
+        return rank(sides, tasks=tasks, alpha=alpha, allow=allow), ""
+    except (UsageError, NotComparableError) as error:
+        return None, error.message
 
 
 def _tolerance(margin: float, alpha: float, margins: Mapping[str, float] | None) -> Tolerance:

@@ -135,7 +135,7 @@ def _data(before: Run, after: Run, first: TaskResult, second: TaskResult, pairs:
     if common and whole and common < SAME_DATA * smaller:
         counts = [f"{task.n:,} documents, of which {common:,} are in both" for task in (first, second)]
         yield _found("data", counts, True)
-    elif one.sha256 != two.sha256:
+    elif one.sha256 and two.sha256 and one.sha256 != two.sha256:
         yield _found("data revision", [data.revision or data.sha256[:12] for data in (one, two)], False)
     if limited[0] != limited[1]:
         yield _found("limit", [limit or "none" for limit in limited], False)
@@ -225,7 +225,7 @@ def _answered(first: TaskResult, second: TaskResult, metric: str) -> Iterator[_F
             yield _found(field, (_what_differs(one, two) if both else (_text(one), _text(two))), blocks)
     signatures = [_mapping(task, "signatures").get(metric) for task in (first, second)]
     if signatures[0] != signatures[1]:
-        yield _found("metric", [f"{metric} {_text(one)}" for one in signatures], True)
+        yield _found("metric", [f"{metric} {_text(one)}" for one in signatures], None not in signatures)
     values = first.metrics[metric], second.metrics[metric]
     if values[0].higher_is_better != values[1].higher_is_better:
         said = ["higher" if value.higher_is_better else "lower" for value in values]
@@ -259,7 +259,9 @@ def _of_runs(before: Run, after: Run) -> list[FieldDifference]:
     ]
     others = sorted({*before.settings, *after.settings} - _BY_TASK - _HARMLESS - _HANDLED)
     pairs += [(name.replace("_", " "), before.settings.get(name), after.settings.get(name)) for name in others]
-    return [FieldDifference(field, _text(one), _text(two)) for field, one, two in pairs if one != two]
+    # other harnesses do not record all of it: what is unknown is empty, and no difference
+    known = [(field, one, two) for field, one, two in pairs if "" not in (one, two)]
+    return [FieldDifference(field, _text(one), _text(two)) for field, one, two in known if one != two]
 
 
 def _setting(before: Run, after: Run, key: str, field: str, blocks: bool) -> Iterator[_Found]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
-from evalkit.errors import UsageError
-from evalkit.results import Run, TaskResult
+from evalkit.errors import TaskDefinitionError, UsageError
+from evalkit.metrics.likelihood import METRICS
+from evalkit.results import Run, Sample, TaskResult
 from evalkit.summaries import UNSCORED
 
 _HINT = "the file was edited or is damaged; write it again with evalkit run"
+_LARGEST = 1e300
 _TOLERANCE = 1e-6
 """Relative: scores are written in full, so that more than rounding means another number."""
 
@@ -30,7 +34,7 @@ def check_consistency(run: Run, file: str) -> None:
         for metric, value in task.metrics.items():
             if not math.isfinite(value.value):
                 raise UsageError(f"{where}.metrics.{metric}.value is {value.value}", hint=_HINT)
-            computed = _recomputed(metric, task)
+            computed = _recomputed(metric, task, where)
             if computed is not None and not math.isclose(computed, value.value, rel_tol=_TOLERANCE, abs_tol=1e-9):
                 raise UsageError(
                     f"{where}.metrics.{metric}.value is {value.value}, but its samples give {computed}", hint=_HINT
@@ -57,19 +61,67 @@ def _check_samples(task: TaskResult, where: str) -> None:
                 raise UsageError(f"{where}.samples[{position}].{metric} is {value}", hint=_HINT)
 
 
-def _recomputed(metric: str, task: TaskResult) -> float | None:
-    """The score from the samples, for metrics of likelihoods, whose way to be summed up is known by their name."""
-    from evalkit.metrics.likelihood import METRICS
-
+def _recomputed(metric: str, task: TaskResult, where: str) -> float | None:
+    """The score from the samples, where the metric's name or its statistics tell how they are summed up."""
     known = METRICS.get(metric)
-    scored = [sample for sample in task.samples if sample.outcome not in UNSCORED and metric in sample.metrics]
-    if known is None or not scored or task.metrics[metric].spread is not None:
+    scored = [
+        (position, sample)
+        for position, sample in enumerate(task.samples)
+        if sample.outcome not in UNSCORED and metric in sample.metrics
+    ]
+    if not scored or task.metrics[metric].spread is not None:
+        return None
+    if all(f"{metric}_statistics" in sample.fields for _, sample in scored):
+        return _corpus_score(metric, scored, where)
+    if known is None:
         return None
     if known.ratio is None:
-        return math.fsum(sample.metrics[metric] for sample in scored) / len(scored)
-    ratio = known.ratio
-    if any(ratio.numerator not in sample.fields for sample in scored):
+        return math.fsum(sample.metrics[metric] for _, sample in scored) / len(scored)
+    if any(known.ratio.numerator not in sample.fields for _, sample in scored):
         return None
-    above = math.fsum(sample.fields[ratio.numerator] for sample in scored)
-    below = len(scored) if ratio.denominator is None else sum(sample.fields[ratio.denominator] for sample in scored)
-    return ratio.transform.apply(above / below) if below else None
+    above = [_number(known.ratio.numerator, *one, where) for one in scored]
+    denominator = known.ratio.denominator
+    below = [1.0 if denominator is None else _number(denominator, *one, where) for one in scored]
+    if math.fsum(below) <= 0:
+        raise UsageError(f"{where}.samples: {denominator} is 0 in all of them together", hint=_HINT)
+    return known.ratio.transform.apply(math.fsum(above) / math.fsum(below))
+
+
+def _number(field: str, position: int, sample: Sample, where: str) -> float:
+    value = sample.fields.get(field)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST:
+        return float(value)
+    raise UsageError(f"{where}.samples[{position}].{field} is no number that it can be", hint=_HINT)
+
+
+def _corpus_score(metric: str, scored: Sequence[tuple[int, Sample]], where: str) -> float | None:
+    import numpy as np
+
+    from evalkit.metrics.text_registry import find
+
+    field = f"{metric}_statistics"
+    first = scored[0][1].fields[field]
+    for position, sample in scored:
+        if not _is_table(sample.fields[field], first):
+            raise UsageError(
+                f"{where}.samples[{position}].{field} is no list of lists of numbers, as many as in the first sample",
+                hint=_HINT,
+            )
+    try:
+        corpus = find(metric.partition("@")[0]).corpus
+    except TaskDefinitionError:
+        return None  # a task's own metric
+    if corpus is None:
+        return None
+    rows = np.asarray([sample.fields[field] for _, sample in scored], dtype=np.float64)
+    return math.fsum(float(corpus.score(rows[:, place])) for place in range(rows.shape[1])) / float(rows.shape[1])
+
+
+def _is_table(value: Any, first: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and isinstance(first, list)
+        and len(value) == len(first) > 0
+        and all(isinstance(row, list) and isinstance(first[0], list) and len(row) == len(first[0]) for row in value)
+        and all(type(one) in (int, float) and abs(one) < _LARGEST for row in value for one in row)
+    )

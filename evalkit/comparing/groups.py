@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from evalkit.comparing.attribution import weighted
 from evalkit.comparing.estimate import Estimate, Limits, untested
-from evalkit.comparing.means import proportions
 from evalkit.results import Run
 from evalkit.summaries import UNSCORED
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from evalkit.stats.stratified import Stratum
 
 Leaf = tuple[str, str]
 """A task and the metric of it that counts."""
@@ -39,6 +40,11 @@ def group_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, f
     if not math.isclose(total, score.value, rel_tol=1e-6, abs_tol=1e-9):
         return None
     return _weights(run, name, score_name, sizes)
+
+
+def leaf_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, float]:
+    """`group_weights` for a run whose group scores are still to be worked out: nothing is checked against them."""
+    return _weights(run, name, next(iter(run.groups[name].metrics)), sizes)
 
 
 def _weights(run: Run, name: str, wanted: str, sizes: Mapping[str, int]) -> dict[Leaf, float]:
@@ -71,9 +77,10 @@ def _scored(run: Run, task: str) -> int:
 def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
     """The weighted sum of several tasks' differences.
 
-    Where every document counts alike and all are right or wrong, the tasks are one pool of documents, with one task's
-    interval and test. Otherwise the standard error is √(Σ w² SE²), the interval is recovered from the tasks' own
-    (Zou & Donner 2008) and p is that of the sign-flip test of all documents' weighted differences.
+    Where all documents are right or wrong and independent, the interval is Tango's for strata; where they also count
+    alike, the tasks are one pool of documents, with McNemar's mid-p. Otherwise the interval is recovered from the tasks'
+    own (Zou & Donner 2008). But for the pool, p is that of the sign-flip test of all documents' weighted differences. The
+    standard error is √(Σ w² SE²).
 
     Args:
         parts: Weight and difference of each task; the weights sum to 1.
@@ -86,13 +93,16 @@ def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
     if unknown is not None:
         why = unknown.why or "one of its tasks has no interval"
         return untested(n, before, after, why, fixed, broken)
-    if _is_pool(parts, n):
-        up, down = (fixed, broken) if _rises(estimates) else (broken, fixed)
-        stderr, limits, p, test = proportions(up, down, n)
-        discordance = (up + down) / n
+    strata = _strata(parts)
+    stderr = _stderr(parts)
+    limits = _recovered(parts) if strata is None else _stratified(strata)
+    if strata is not None and all(math.isclose(one.weight * n, one.n, rel_tol=1e-9) for one in strata):
+        p: float | None = _pooled_p(strata)
+        test = "Tango score interval, McNemar mid-p"
     else:
-        stderr, limits, discordance = _stderr(parts), _recovered(parts), None
+        kind = "interval from the tasks' own" if strata is None else "stratified Tango score interval"
         p, test = _p(parts, after - before, stderr)
+        test = f"{kind}, {test}"
     return Estimate(
         n=n,
         clusters=sum(one.clusters for one in estimates),
@@ -105,20 +115,39 @@ def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
         fixed=fixed,
         broken=broken,
         same=all(one.same for one in estimates),
-        discordance=discordance,
+        discordance=None,
         units=_units(parts),
         attribution=weighted([(weight, one.attribution) for weight, one in parts]),
     )
 
 
-def _is_pool(parts: Sequence[tuple[float, Estimate]], n: int) -> bool:
-    return all(one.discordance is not None and math.isclose(weight * n, one.n, rel_tol=1e-9) for weight, one in parts)
+def _strata(parts: Sequence[tuple[float, Estimate]]) -> list[Stratum] | None:
+    """The tasks as strata of paired 0/1 values; None where one has others."""
+    from evalkit.stats.stratified import Stratum
+
+    found = [
+        Stratum(weight, one.n, one.difference, one.discordance) for weight, one in parts if one.discordance is not None
+    ]
+    return found if len(found) == len(parts) else None
 
 
-def _rises(estimates: Sequence[Estimate]) -> bool:
-    """Whether a fixed document is one whose value went up."""
-    moved = next((one for one in estimates if one.fixed != one.broken), None)
-    return moved is None or (moved.difference > 0) == (moved.fixed > moved.broken)
+def _stratified(strata: Sequence[Stratum]) -> Callable[[float], Limits]:
+    from evalkit.stats.stratified import stratified_tango
+
+    @cache
+    def limits(level: float) -> Limits:
+        interval = stratified_tango(strata, level)
+        return interval.low, interval.high
+
+    return limits
+
+
+def _pooled_p(strata: Sequence[Stratum]) -> float:
+    from evalkit.stats.paired import mcnemar_mid_p
+
+    up = round(sum(one.n * (one.discordance + one.difference) / 2 for one in strata))
+    down = round(sum(one.n * (one.discordance - one.difference) / 2 for one in strata))
+    return mcnemar_mid_p(up, down)
 
 
 def _stderr(parts: Sequence[tuple[float, Estimate]]) -> float | None:
@@ -146,11 +175,10 @@ def _p(parts: Sequence[tuple[float, Estimate]], difference: float, stderr: float
 
     units = _units(parts)
     if units is not None:
-        return sign_flip(units.tolist()), "interval from the tasks' own, sign-flip test of weighted documents"
+        return sign_flip(units.tolist()), "sign-flip test of weighted documents"
     if stderr is None:
-        return None, "interval from the tasks' own"
-    p = positive(2 * normal_distribution(-abs(difference) / stderr))
-    return p, "interval and normal test from the tasks' own"
+        return None, "no test"
+    return positive(2 * normal_distribution(-abs(difference) / stderr)), "normal test"
 
 
 def _units(parts: Sequence[tuple[float, Estimate]]) -> npt.NDArray[np.float64] | None:

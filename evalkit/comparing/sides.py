@@ -33,8 +33,18 @@ def load_sides(sources: Sequence[Source]) -> tuple[Side, ...]:
             if path.resolve() in seen:
                 raise UsageError(f"{path} is given twice", hint="give the results of two different runs")
             seen[path.resolve()] = path
-    loaded = [_load(source) for source in sources]
+    loaded = _aligned([_load(source) for source in sources])
     return tuple(replace(side, label=label) for side, label in zip(loaded, _labels(loaded), strict=True))
+
+
+def _aligned(sides: Sequence[Side]) -> list[Side]:
+    """Tasks of other harnesses' runs named as in the first run of evalkit's."""
+    like = next((side.run for side in sides if side.origin == "evalkit"), None)
+    if like is None or all(side.origin == "evalkit" for side in sides):
+        return list(sides)
+    from evalkit.comparing.foreign import aligned
+
+    return [side if side.origin == "evalkit" else replace(side, run=aligned(side.run, like)) for side in sides]
 
 
 def _load(source: Source) -> Side:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.comparison import SCHEMA, Attribution, Change, Comparison, Comparisons, Ranking, Side, TaskChange
+from evalkit.comparison import SCHEMA, Attribution, Change, Comparison, Comparisons, Ranking, Side, Standing, TaskChange
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             for one in comparison.conditions
         ],
         "notes": list(comparison.notes),
+        "same": comparison.same,
         "roots": list(comparison.roots),
         "overall": None if comparison.overall is None else change_to_json(comparison.overall),
         "tasks": {name: _task(task) for name, task in comparison.tasks.items()},
@@ -41,8 +42,43 @@ def comparisons_to_json(comparisons: Comparisons) -> dict[str, Any]:
     """All pairs and the ranking."""
     return {
         "schema": SCHEMA.replace("comparison", "comparisons"),
-        "ranking": _ranking(comparisons.ranking),
+        "ranking": None if comparisons.ranking is None else ranking_to_json(comparisons.ranking),
+        "unranked": comparisons.unranked,
         "pairs": [comparison_to_json(pair) for pair in comparisons.pairs],
+    }
+
+
+def ranking_to_json(ranking: Ranking) -> dict[str, Any]:
+    """A ranking without the runs' samples."""
+    return {
+        "schema": SCHEMA.replace("comparison", "ranking"),
+        "alpha": ranking.alpha,
+        "tasks": list(ranking.tasks),
+        "columns": list(ranking.columns),
+        "n": ranking.n,
+        "standings": [_standing(one) for one in ranking.standings],
+        "pairs": [
+            {"better": better, "worse": worse, **change_to_json(change)}
+            for (better, worse), change in ranking.pairs.items()
+        ],
+        "tie_groups": [list(group) for group in ranking.tie_groups],
+        "missing": {label: list(names) for label, names in ranking.missing.items()},
+        "left_out": dict(ranking.left_out),
+        "not_ranked": dict(ranking.not_ranked),
+        "notes": list(ranking.notes),
+    }
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    return {
+        **side_to_json(one.side),
+        "rank": one.rank,
+        "score": _number(one.score),
+        "interval": _limits(one.interval),
+        "normalized_score": _number(one.normalized_score),
+        "scores": {name: _number(score) for name, score in one.scores.items()},
+        "normalized": {name: _number(score) for name, score in one.normalized.items()},
+        "ties": list(one.ties),
     }
 
 
@@ -126,31 +162,6 @@ def _attribution(attribution: Attribution) -> dict[str, Any]:
         "parts": {cause.value: _number(part) for cause, part in attribution.parts.items()},
         "fixed": {cause.value: count for cause, count in attribution.fixed.items()},
         "broken": {cause.value: count for cause, count in attribution.broken.items()},
-    }
-
-
-def _ranking(ranking: Ranking) -> dict[str, Any]:
-    return {
-        "alpha": ranking.alpha,
-        "tasks": list(ranking.tasks),
-        "standings": [
-            {
-                "label": one.side.label,
-                "rank": one.rank,
-                "score": _number(one.score),
-                "interval": _limits(one.interval),
-                "scores": {name: _number(score) for name, score in one.scores.items()},
-                "normalized": {name: _number(score) for name, score in one.normalized.items()},
-                "ties": list(one.ties),
-            }
-            for one in ranking.standings
-        ],
-        "pairs": [
-            {"better": better, "worse": worse, **change_to_json(change)}
-            for (better, worse), change in ranking.pairs.items()
-        ],
-        "tie_groups": [list(group) for group in ranking.tie_groups],
-        "missing": {label: list(names) for label, names in ranking.missing.items()},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from evalkit.comparing.amounts import amount, p_value, rough
+from evalkit.comparing.amounts import amount, p_value, rough, span
 from evalkit.comparison import Change, Verdict
 
 POWER = 0.8
@@ -43,7 +43,7 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
     if change.gain < 0 and (
         (real and change.gain <= -change.margin) or (p / 2 < change.alpha and limits[1] < -change.margin)
     ):
-        return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change), more_items=None)
+        return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change, family), more_items=None)
     if real and change.gain > 0:
         return replace(change, verdict=Verdict.IMPROVED, reason=_improved(change), more_items=None)
     if limits[0] > -change.margin:
@@ -71,17 +71,19 @@ def more_items(change: Change, family: int = 1) -> int | None:
     if limits is None or change.n < 2:
         return None
     z = normal_quantile(1 - change.alpha)
-    variance = change.n * ((limits[1] - limits[0]) / (2 * z)) ** 2
-    needed = []
-    if _same(change) and change.bounds is not None and all(map(math.isfinite, change.bounds)):
+    if _same(change):
+        if change.bounds is None or not all(map(math.isfinite, change.bounds)) or not change.margin:
+            return None
         # no change seen: the score interval for none narrows as 1 / n
-        needed.append(
-            math.ceil(z * z * (change.bounds[1] - change.bounds[0]) / change.margin) if change.margin else _MOST
-        )
-    elif change.gain > -change.margin:
-        needed.append(noninferiority_items(variance, change.margin, change.gain, change.alpha, POWER))
-    if change.gain and abs(change.gain) > 1e-12:
-        needed.append(items_needed(variance, abs(change.gain), alpha=change.alpha / family, power=POWER))
+        needed = [math.ceil(z * z * (change.bounds[1] - change.bounds[0]) / change.margin)]
+    else:
+        error = change.stderr if change.stderr is not None else (limits[1] - limits[0]) / (2 * z)
+        variance = change.n * error**2
+        needed = []
+        if change.gain > -change.margin:
+            needed.append(noninferiority_items(variance, change.margin, change.gain, change.alpha, POWER))
+        if abs(change.gain) > 1e-12:
+            needed.append(items_needed(variance, abs(change.gain), alpha=change.alpha / family, power=POWER))
     more = max(1, min(needed) - change.n) if needed else None
     return None if more is None or more > _MOST else more
 
@@ -98,24 +100,32 @@ def _no_test(change: Change) -> str:
     return "there is no test for this score"
 
 
-def _interval(change: Change) -> str:
+def _evidence(change: Change) -> str:
+    """Interval and p in brackets, the interval in the direction of the sentence: how much better, or how much worse."""
     limits = change.gain_interval
     level = f"{100 * (1 - change.alpha):g} % interval"
     if limits is None:
-        return f"no {level}"
-    return f"{level} {amount(change, limits[0], sign=True)} to {amount(change, limits[1], sign=True)}"
+        return f"(no {level}, p {p_value(change.p_adjusted)})"
+    low, high = limits if change.gain > 0 else (-limits[1], -limits[0])
+    return f"({level} {span(change, low, high)}, p {p_value(change.p_adjusted)})"
 
 
 def _improved(change: Change) -> str:
-    text = f"better by {amount(change, change.gain)} ({_interval(change)}, p {p_value(change.p_adjusted)})"
-    return text + _touches_zero(change)
+    return f"better by {amount(change, change.gain)} {_evidence(change)}{_touches_zero(change)}"
 
 
-def _regressed(change: Change) -> str:
-    text = f"worse by {amount(change, -change.gain)} ({_interval(change)}, p {p_value(change.p_adjusted)})"
-    if change.margin and -change.gain >= change.margin:
-        text += f", and the tolerated loss is {amount(change, change.margin)}"
-    return text + _touches_zero(change)
+def _regressed(change: Change, family: int) -> str:
+    text = f"worse by {amount(change, -change.gain)} {_evidence(change)}"
+    limits = change.gain_margin_interval
+    if change.is_real_loss and change.gain <= -change.margin:
+        tolerated = f", tolerated was {amount(change, change.margin)}" if change.margin else ""
+        return text + tolerated + _touches_zero(change)
+    assert limits is not None
+    level = f"{100 * (1 - change.alpha):g} %"
+    return (
+        f"{text}; a one-sided test at {level} says by {amount(change, -limits[1])} or more, tolerated was "
+        f"{amount(change, change.margin)}{_correction(change, family)}"
+    )
 
 
 def _touches_zero(change: Change) -> str:
@@ -128,10 +138,10 @@ def _touches_zero(change: Change) -> str:
 def _within(change: Change, family: int) -> str:
     limits = change.gain_margin_interval
     assert limits is not None
-    if change.gain < 0 and change.p_adjusted is not None and change.p_adjusted < change.alpha:
+    if change.is_real_loss:
         return (
-            f"worse by {amount(change, -change.gain)} (p {p_value(change.p_adjusted)}), a real loss, but surely smaller "
-            f"than the tolerated {amount(change, change.margin)}"
+            f"worse by {amount(change, -change.gain)} {_evidence(change)}, a real loss, but surely smaller than the "
+            f"tolerated {amount(change, change.margin)}"
         )
     text = f"no loss of {amount(change, change.margin)} or more: "
     if limits[0] < 0:
@@ -145,10 +155,13 @@ def _undecided(change: Change, family: int, more: int | None, exhausted: bool) -
     limits = change.gain_margin_interval
     assert limits is not None
     if limits[1] < 0:
-        text = f"a loss, size unclear: {amount(change, -limits[1])} to {amount(change, -limits[0])}"
+        text = f"a loss, size unclear: {span(change, -limits[1], -limits[0])}"
+    elif limits[0] >= 0:
+        text = f"a gain of {span(change, limits[0], limits[1])} seems likely"
     else:
-        low, high = amount(change, limits[0], sign=True), amount(change, limits[1], sign=True)
-        text = f"anything from {low} to {high} is possible"
+        text = (
+            f"anything from a loss of {amount(change, -limits[0])} to a gain of {amount(change, limits[1])} is possible"
+        )
     text += _correction(change, family)
     if more is None:
         return text

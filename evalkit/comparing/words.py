@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from evalkit.comparing.amounts import amount
+from evalkit.comparing.amounts import amount, is_share, number
 from evalkit.comparison import Cause, Change, Comparison, Verdict
+
+_FIRST = {
+    Verdict.IMPROVED: "{after} is better than {before} on {count} of {total} tasks",
+    Verdict.REGRESSED: "{after} is worse than {before} on {count} of {total} tasks",
+    Verdict.WITHIN_MARGIN: "{after} is within the margin of {before} on {count} of {total} tasks",
+    Verdict.UNDECIDED: "{after} against {before}: undecided on {count} of {total} tasks",
+}
+_FURTHER = {
+    Verdict.REGRESSED: "worse on {count}",
+    Verdict.WITHIN_MARGIN: "within the margin on {count}",
+    Verdict.UNDECIDED: "undecided on {count}",
+    Verdict.NOT_COMPARABLE: "not comparable on {count}",
+}
 
 
 def headline(comparison: Comparison) -> str:
@@ -13,23 +26,23 @@ def headline(comparison: Comparison) -> str:
     total = len(comparison.roots)
     if counts[Verdict.NOT_COMPARABLE] == total:
         return f"{after} and {before} cannot be compared"
+    if comparison.same:
+        return f"{after} and {before} are the same: every document has the same score in both"
     if total == 1:
         return _single(comparison, comparison.tasks[comparison.roots[0]].change)
-    said = [
-        text
-        for verdict, text in (
-            (Verdict.IMPROVED, f"better than {before} on {{}}"),
-            (Verdict.REGRESSED, "worse on {}"),
-            (Verdict.WITHIN_MARGIN, "within the margin on {}"),
-            (Verdict.UNDECIDED, "undecided on {}"),
-            (Verdict.NOT_COMPARABLE, "not comparable on {}"),
-        )
-        for text in [text.format(counts[verdict])]
-        if counts[verdict]
-    ]
-    first, rest = said[0], said[1:]
-    subject = f"{after} against {before}: {first}" if not counts[Verdict.IMPROVED] else f"{after} is {first}"
-    return ", ".join([f"{subject} of {total} tasks", *rest])
+    first, *further = [verdict for verdict in (*_FIRST, Verdict.NOT_COMPARABLE) if counts[verdict]]
+    said = [_FIRST[first].format(after=after, before=before, count=counts[first], total=total)]
+    said += [_FURTHER[verdict].format(count=counts[verdict]) for verdict in further]
+    return ", ".join(said) + _mean(comparison)
+
+
+def _mean(comparison: Comparison) -> str:
+    """What the mean over tasks shows, where it shows something: it has all documents, and sees what no task does alone."""
+    change = comparison.overall
+    if change is None or change.verdict not in (Verdict.IMPROVED, Verdict.REGRESSED):
+        return ""
+    direction = "better" if change.verdict is Verdict.IMPROVED else "worse"
+    return f"; {direction} by {amount(change, abs(change.gain))} in the mean"
 
 
 def _single(comparison: Comparison, change: Change) -> str:
@@ -57,10 +70,12 @@ def unreadable(name: str, change: Change) -> str:
     if not moved:
         return ""
     sign = 1 if change.higher_is_better else -1
-    knowledge = sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0)
-    total = sum(moved.values()) * sign
-    parts = ", ".join(f"{cause.value} {amount(change, sign * part, sign=True)}" for cause, part in moved.items())
-    return (
-        f"{name}: of {amount(change, change.gain, sign=True)}, {amount(change, total, sign=True)} is unreadable answers "
-        f"({parts}) and {amount(change, knowledge, sign=True)} knowledge"
-    )
+    parts = ", ".join(f"{cause.value} {_signed(change, sign * part)}" for cause, part in moved.items())
+    answers = _signed(change, sign * sum(moved.values()))
+    knowledge = _signed(change, sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0))
+    total = amount(change, change.gain, sign=True)
+    return f"{name}: {total}, of which {answers} by unreadable answers ({parts}) and {knowledge} by knowledge"
+
+
+def _signed(change: Change, value: float) -> str:
+    return f"{100 * value:+.1f}" if is_share(change) else number(value, sign=True)

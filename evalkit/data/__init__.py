@@ -3,7 +3,7 @@
 from evalkit.data.embedded import embedded_model_path
 from evalkit.data.load import describe, load_rows
 from evalkit.data.options import DataOptions, data_home
-from evalkit.data.rows import DatasetInfo, Rows, content_sha256, document_id
+from evalkit.data.rows import DatasetInfo, Rows, content_sha256, document_id, unique_ids
 from evalkit.data.schema import check_row
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "document_id",
     "embedded_model_path",
     "load_rows",
+    "unique_ids",
 ]

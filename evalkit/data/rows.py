@@ -61,6 +61,16 @@ def document_id(row: Row) -> str:
     return hashlib.sha256(_canonical(row)).hexdigest()[:16]
 
 
+def unique_ids(ids: Sequence[str]) -> list[str]:
+    """Marks copies of the same document, so that every document of a task has an id of its own."""
+    seen: dict[str, int] = {}
+    unique = []
+    for identity in ids:
+        seen[identity] = seen.get(identity, 0) + 1
+        unique.append(identity if seen[identity] == 1 else f"{identity}#{seen[identity]}")
+    return unique
+
+
 def content_sha256(rows: Iterable[Row]) -> str:
     """SHA-256 (64 hexadecimal digits) of the rows' canonical JSON, one line a row, in order."""
     digest = hashlib.sha256()

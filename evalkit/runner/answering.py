@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -42,27 +42,60 @@ def answer_all(
         InterruptedRunError: The user stopped the run; the journal's file stays.
         NonFiniteError: Names task, document and token.
     """
-    tracker = _Tracker(asked, progress, backend, journal.resumed)
-    total = len(prepared.requests)
-    failures: dict[int, Reply] = {}
-    if journal.resumed:
-        progress.note(f"continuing: {journal.resumed} of {total} requests are already answered")
-        tracker.add(dict(journal.answers))
-    try:
-        for new in backend.compute(prepared, frozenset(journal.answers)):
-            if new:
-                journal.add(new, backend.budget)
-                failures.update((index, reply) for index, reply in new if isinstance(reply, Failure))
-                tracker.add(dict(new))
-    except KeyboardInterrupt:
-        kept = journal.path is not None
-        raise InterruptedRunError(
-            f"interrupted after {len(journal.answers)} of {total} requests" + (", which are kept" if kept else ""),
-            hint="the same command continues where this one stopped" if kept else None,
-        ) from None
-    except NonFiniteError as error:
-        raise _name_non_finite(error, asked) from error
-    return {**journal.answers, **failures}
+    answering = Answering(asked, prepared, backend, journal, progress)
+    answering.answer(range(len(prepared.requests)))
+    return answering.answers
+
+
+class Answering:
+    """The answers of one run, asked for all at once or in parts.
+
+    Args:
+        asked: All documents of the run.
+        prepared: Their requests.
+        backend: What answers.
+        journal: What is answered already, and where answers are kept.
+        progress: Told what happens.
+    """
+
+    def __init__(
+        self, asked: Sequence[Asked], prepared: Prepared, backend: Backend, journal: Journal, progress: Progress
+    ) -> None:
+        self._asked, self._prepared, self._backend, self._journal = asked, prepared, backend, journal
+        self._tracker = _Tracker(asked, progress, backend, journal.resumed)
+        self._failures: dict[int, Reply] = {}
+        if journal.resumed:
+            progress.note(f"continuing: {journal.resumed} of {len(prepared.requests)} requests are already answered")
+            self._tracker.add(dict(journal.answers))
+
+    @property
+    def answers(self) -> Mapping[int, Reply]:
+        """Request -> reply of all that was asked so far; a `Failure` where none could be had."""
+        return {**self._journal.answers, **self._failures}
+
+    def answer(self, requests: Iterable[int]) -> None:
+        """Answers these requests, but those already answered.
+
+        Raises:
+            InterruptedRunError: The user stopped the run; the journal's file stays.
+            NonFiniteError: Names task, document and token.
+        """
+        journal, total = self._journal, len(self._prepared.requests)
+        left_out = set(range(total)).difference(requests).union(journal.answers, self._failures)
+        try:
+            for new in self._backend.compute(self._prepared, frozenset(left_out)):
+                if new:
+                    journal.add(new, self._backend.budget)
+                    self._failures.update((index, reply) for index, reply in new if isinstance(reply, Failure))
+                    self._tracker.add(dict(new))
+        except KeyboardInterrupt:
+            kept = journal.path is not None
+            raise InterruptedRunError(
+                f"interrupted after {len(journal.answers)} of {total} requests" + (", which are kept" if kept else ""),
+                hint="the same command continues where this one stopped" if kept else None,
+            ) from None
+        except NonFiniteError as error:
+            raise _name_non_finite(error, self._asked) from error
 
 
 def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFiniteError:

@@ -81,7 +81,7 @@ def _task_result(
         version=run.version,
         dataset=run.dataset,
         shots=run.shots,
-        prompt_sha256=_prompt_sha256(asked),
+        prompt_sha256=prompts_sha256(asked),
         n=len(samples),
         metrics={name: _bounded(value, run.bounds(name)) for name, value in run.estimates(samples).items()},
         outcomes=dict(sorted(outcomes.items())),
@@ -95,7 +95,8 @@ def _bounded(value: MetricValue, bounds: tuple[float, float]) -> MetricValue:
     return value if bounds == (-math.inf, math.inf) else replace(value, bounds=bounds)
 
 
-def _prompt_sha256(asked: Sequence[Asked]) -> str:
+def prompts_sha256(asked: Sequence[Asked]) -> str:
+    """Hash over all prompts of a task and what is scored after them, in order."""
     digest = hashlib.sha256()
     for one in asked:
         for request in one.requests:

@@ -111,7 +111,7 @@ def evaluate(
     watch = Stopwatch()
     try:
         if output is not None:
-            _check_output(output)
+            check_output(output)
         ready = prepare(selection, load_backend, data, settings, progress, watch)
         backend, asked = ready.backend, ready.asked
         with open_journal(ready.prepared, backend, output) as journal:
@@ -130,7 +130,8 @@ def evaluate(
         progress.finish()
 
 
-def _check_output(output: Path) -> None:
+def check_output(output: Path) -> None:
+    """Makes sure, before anything is computed, that a result can be written there."""
     if output.suffix != ".json":
         raise UsageError(f"-o {output} does not end in .json", hint=f"use -o {output.with_suffix('.json')}")
     check_writable(output)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from evalkit.data import unique_ids as unique_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,3 @@ class Labels(NamedTuple):
 
     target: str
     answers: tuple[tuple[str | None, ...], ...]
-
-
-def unique_ids(ids: Sequence[str]) -> list[str]:
-    """Marks copies of the same document, so that every document of a task has an id of its own."""
-    seen: dict[str, int] = {}
-    unique = []
-    for identity in ids:
-        seen[identity] = seen.get(identity, 0) + 1
-        unique.append(identity if seen[identity] == 1 else f"{identity}#{seen[identity]}")
-    return unique

@@ -6,8 +6,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from evalkit.reports.plan import duration, render, size
-from evalkit.run_plan import Cost, RunPlan, TaskPlan
+from evalkit.reports.plan import duration, markdown, render, size
+from evalkit.run_plan import Cost, RunPlan, Sight, TaskPlan
 
 COST = Cost(
     tokens_asked=9_000_000,
@@ -75,3 +75,44 @@ def test_generated_tokens_are_told_from_those_of_prompts() -> None:
 
 def test_more_tokens_are_never_called_fewer() -> None:
     assert "fewer" not in shown(plan(replace(COST, tokens_asked=2_771, tokens_computed=4_035)))
+
+
+def seen(
+    difference: float | None = 0.0421, *, is_share: bool = True, basis: str = "unrelated answers assumed"
+) -> Sight:
+    needed = {0.02: 1234, 0.01: 4936} if is_share else {}
+    return Sight(100, 100.0, difference, is_share, needed, basis)
+
+
+def test_the_smallest_visible_difference_has_a_table() -> None:
+    lines = shown(replace(plan(), sights={"whole": seen(), "part_0": seen()}, overall=seen(0.03))).splitlines()
+    assert ["part_0", "100", "4.3", "points", "1,234", "4,936"] in [line.split() for line in lines]
+    assert any(line.startswith("mean over tasks") and "3.0 points" in line for line in lines)
+    text = " ".join(" ".join(lines).split())
+    assert "in 4 of 5 tries" in text
+    assert "unrelated answers assumed" in text
+    assert "--baseline base.json tuned.json" in text
+
+
+def test_what_is_not_known_is_said() -> None:
+    text = shown(replace(plan(), sights={"wikitext": seen(None, is_share=False, basis="not known before a run")}))
+    assert ["wikitext", "100", "unknown"] in [line.split() for line in text.splitlines()]
+    assert "--baseline" not in text
+    assert "0.00123" in shown(replace(plan(), sights={"mc": seen(0.00123, is_share=False, basis="b")}))
+
+
+def test_members_of_large_groups_have_no_row_of_their_own() -> None:
+    many = plan(tasks=20)
+    sights = {name: seen() for name in ("whole", *many.groups["whole"], "first")}
+    text = shown(replace(many, sights=sights))
+    assert "part_1" not in text
+    assert text.count("whole") == 2
+
+
+def test_markdown_has_both_tables() -> None:
+    text = markdown(replace(plan(), model="a|b", sights={"part_0": seen()}))
+    assert text.startswith(r"**a\|b** on cpu")
+    assert r"| part\_0 | 10 | 40 | 4,000 |" in text
+    assert r"| part\_0 | 100 | 4.3 points | 1,234 | 4,936 |" in text
+    assert "- scoring: 50 min, at 500 tokens a second measured just now" in text
+    assert "not known here" in markdown(plan(None))

@@ -1,1 +1,0 @@
-"""The comparison as an exit code: a policy, a verdict, and what CI wants to read."""

@@ -1,0 +1,90 @@
+"""Amounts in a policy: `2pt`, `0.02`, `2%`, `1% of base`."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from evalkit.errors import UsageError
+
+Unit = Literal["", "pt", "%", "% of base"]
+
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(pt|pts|points?|%|% of base)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A size that people write with a unit.
+
+    A difference without a unit is a share of the metric's range (0.02 is two points of accuracy, or two BLEU), and of the
+    baseline's score where a metric has no range (2 % of a perplexity), as for `evalkit compare --margin`.
+
+    Attributes:
+        number: As written.
+        unit: Empty: a share, for a difference, or a score in the metric's own unit. `pt` and `%`: hundredths of the range.
+            `% of base`: hundredths of the baseline's score.
+    """
+
+    number: float
+    unit: Unit = ""
+
+    @classmethod
+    def parse(cls, text: str | int | float) -> Amount:
+        """Reads `2pt`, `2 points`, `0.02`, `2%` or `1% of base`.
+
+        Raises:
+            ValueError: It is none of these.
+        """
+        found = _FORM.fullmatch(str(text).strip())
+        if found is None or isinstance(text, bool):
+            raise ValueError(f"{text!r} is not an amount")
+        number = float(found[1])
+        if not math.isfinite(number):
+            raise ValueError(f"{text!r} is not finite")
+        unit = (found[2] or "").lower()
+        return cls(number, unit if unit in ("", "%", "% of base") else "pt")  # type: ignore[arg-type]
+
+    def difference(self, bounds: tuple[float, float] | None, before: float) -> float:
+        """The amount as a difference of two scores, in the metric's unit.
+
+        Args:
+            bounds: Range of the metric; None or infinite where it has none.
+            before: The baseline's score.
+        """
+        share = self.number if self.unit == "" else self.number / 100
+        if self.unit == "% of base" or bounds is None or not math.isfinite(bounds[1] - bounds[0]):
+            return share * abs(before)
+        return share * (bounds[1] - bounds[0])
+
+    def score(self, task: str, bounds: tuple[float, float] | None, before: float) -> float:
+        """The amount as a score, in the metric's unit.
+
+        Raises:
+            UsageError: It is in points, and the metric has no range.
+        """
+        if self.unit == "":
+            return self.number
+        if self.unit == "% of base":
+            return self.number / 100 * before
+        if bounds is None or not math.isfinite(bounds[1] - bounds[0]):
+            raise UsageError(
+                f"task {task}: a score of {self} has no meaning, as this metric has no largest value",
+                hint="write the score itself, or 95% of base",
+            )
+        return bounds[0] + self.number / 100 * (bounds[1] - bounds[0])
+
+    def share(self) -> float:
+        """The amount as a part of 1: `5%`, `5pt` and `0.05` are the same.
+
+        Raises:
+            ValueError: It is not between 0 and 1.
+        """
+        value = self.number if self.unit == "" else self.number / 100
+        if self.unit == "% of base" or not 0 <= value <= 1:
+            raise ValueError(f"{self} is no share between 0 and 1")
+        return value
+
+    def __str__(self) -> str:
+        return f"{self.number:g}{self.unit}"

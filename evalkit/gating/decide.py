@@ -1,0 +1,119 @@
+"""A comparison and a policy become a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evalkit.comparison import Comparison, Side
+from evalkit.gating.checks import findings_of
+from evalkit.gating.flips import broken_items
+from evalkit.gating.measure import Measured, measure, row
+from evalkit.gating.policy import Policy
+from evalkit.gating.result import Condition, Finding, GateResult
+
+if TYPE_CHECKING:
+    from evalkit.comparing.sides import Source
+
+
+def gate(before: Source, after: Source, policy: Policy | str | Path | None = None) -> GateResult:
+    """Judges a candidate against a baseline.
+
+    Args:
+        before: The baseline: a run, or its file.
+        after: The candidate.
+        policy: What is asked, or the file that says so; by default no loss of 1 point or more on any task.
+
+    Returns:
+        The decision; `exit_code` is what `evalkit gate` ends with.
+
+    Raises:
+        UsageError: A file cannot be read, the policy names a task that the baseline lacks, or an amount has no meaning for
+            a metric.
+        NotComparableError: The runs have no task in common.
+    """
+    from evalkit.comparing.sides import load_sides
+
+    first, second = load_sides([before, after])
+    return gate_sides(first, second, policy if isinstance(policy, Policy) else load_policy(policy))
+
+
+def load_policy(path: str | Path | None) -> Policy:
+    """The policy in a file; without one the built-in policy."""
+    from evalkit.gating.policy_file import read_policy
+
+    return Policy() if path is None else read_policy(Path(path))
+
+
+def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:
+    """`gate` for runs that are loaded and named."""
+    return decide(compare_at(before, after, policy), policy)
+
+
+def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Comparison]:
+    """Alpha -> the comparison at that level, for every level in the policy.
+
+    Raises:
+        UsageError: The policy allows a field that there is not.
+        NotComparableError: The runs have no task in common.
+    """
+    from evalkit.comparing.compare import MARGIN
+    from evalkit.comparing.conditions import allowed_fields
+    from evalkit.comparing.draft import draft
+    from evalkit.comparing.settle import Tolerance, settle
+
+    drafts = [draft(before, after, allowed_fields(policy.allow))]
+    levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    # margins are the policy's own affair (`evalkit.gating.measure`)
+    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in levels}
+
+
+def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
+    """Judges a comparison.
+
+    Args:
+        comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
+        policy: What is asked.
+
+    Raises:
+        UsageError: See `gate`.
+    """
+    comparison = next(iter(comparisons.values()))
+    measured = measure(comparisons, policy)
+    rows, findings = [], []
+    for one in measured:
+        own = findings_of(one, comparison)
+        findings += own
+        if (found := row(one)) is not None:
+            rows.append(found)
+    return GateResult(
+        before=_name(comparison.before),
+        after=_name(comparison.after),
+        policy=policy.source or "built-in",
+        rows=tuple(rows),
+        findings=tuple(findings),
+        conditions=tuple(Condition(**asdict(one)) for one in comparison.conditions),
+        broken=broken_items(comparison, _by_weight(measured, findings)),
+        notes=_notes(comparison),
+    )
+
+
+def _name(side: Side) -> str:
+    model = side.run.model.name
+    return side.label if model in side.label else f"{model} ({side.label})"
+
+
+def _by_weight(measured: Sequence[Measured], findings: Sequence[Finding]) -> list[str]:
+    """Tasks, those that failed first."""
+    failed = [one.task for one in findings if one.status.value in ("fail", "undecided")]
+    return list(dict.fromkeys([*failed, *(one.judged.task for one in measured)]))
+
+
+def _notes(comparison: Comparison) -> tuple[str, ...]:
+    notes = list(comparison.notes)
+    if comparison.only_after:
+        names = ", ".join(comparison.only_after[:5])
+        notes.append(f"only the candidate has {names}: without a baseline it is not judged")
+    return tuple(notes)

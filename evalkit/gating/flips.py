@@ -1,0 +1,101 @@
+"""The documents that got worse, with what the models wrote, from the logs of samples beside the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from evalkit.comparison import Comparison, Flip, Side
+from evalkit.errors import UsageError
+from evalkit.gating.measure import leaves
+from evalkit.gating.result import BrokenItem
+from evalkit.results import SampleRow, read_samples, samples_path
+
+SHOWN = 20
+"""Documents in all."""
+OF_ONE_TASK = 5
+"""Of one task among several."""
+TEXT = 600
+"""Characters of a text; of a prompt the last ones, where the question stands."""
+
+
+def broken_items(comparison: Comparison, tasks: Sequence[str]) -> tuple[BrokenItem, ...]:
+    """Some documents that got worse, the largest losses of each task first.
+
+    Args:
+        comparison: Both runs; where a log of samples lies beside a result, its texts are shown.
+        tasks: Tasks and groups, those that matter most first.
+    """
+    names = dict.fromkeys(leaf for name in tasks for leaf in _leaves(comparison, name))
+    chosen: list[BrokenItem] = []
+    for name in names:
+        if (task := comparison.tasks.get(name)) is not None:
+            lost = sorted((flip for flip in task.flips if flip.gain < 0), key=lambda flip: flip.gain)
+            chosen += [_item(name, flip) for flip in lost[: max(OF_ONE_TASK, SHOWN // len(names))]]
+    chosen = chosen[:SHOWN]
+    wanted = {(item.task, item.id) for item in chosen}
+    before, after = (_texts(side, wanted) for side in (comparison.before, comparison.after))
+    return tuple(_with_texts(item, before, after) for item in chosen)
+
+
+def _leaves(comparison: Comparison, name: str) -> tuple[str, ...]:
+    run = comparison.before.run
+    return leaves(run, name) if name in run.groups or name in run.tasks else ()
+
+
+def _item(task: str, flip: Flip) -> BrokenItem:
+    return BrokenItem(task, flip.id, flip.gain, flip.cause.value)
+
+
+Texts = Mapping[tuple[str, str], Sequence[SampleRow]]
+
+
+def _texts(side: Side, wanted: set[tuple[str, str]]) -> Texts:
+    """Rows of the documents asked for; none where there is no log that can be read."""
+    found: dict[tuple[str, str], list[SampleRow]] = {}
+    if side.path is None or not wanted or not samples_path(side.path).is_file():
+        return found
+    try:
+        for row in _rows(samples_path(side.path)):
+            if (row.task, row.id) in wanted:
+                found.setdefault((row.task, row.id), []).append(row)
+    except UsageError:
+        return {}  # the texts are an extra; the decision needs none
+    return found
+
+
+def _rows(path: Path) -> Iterable[SampleRow]:
+    return read_samples(path)
+
+
+def _with_texts(item: BrokenItem, before: Texts, after: Texts) -> BrokenItem:
+    key = (item.task, item.id)
+    rows = after.get(key) or before.get(key)
+    if not rows:
+        return item
+    return replace(
+        item,
+        prompt=_end(rows[0].prompt),
+        target=_start(rows[0].target),
+        before=_answer(before.get(key, ())),
+        after=_answer(after.get(key, ())),
+    )
+
+
+def _answer(rows: Sequence[SampleRow]) -> str:
+    """What the model wrote; for choices the one it picked."""
+    if not rows:
+        return ""
+    first = rows[0]
+    if first.kind == "generate":
+        return _start(first.continuation)
+    return _start(first.answer or "")
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= TEXT else f"{text[:TEXT]} ... ({len(text):,} characters)"
+
+
+def _end(text: str) -> str:
+    return text if len(text) <= TEXT else f"... {text[-TEXT:]}"

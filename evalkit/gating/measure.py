@@ -1,0 +1,192 @@
+"""What is measured of every task that a policy judges: the change of its metric, with p adjusted over the family.
+
+The verdict is that of `evalkit.comparing.verdict`, which `evalkit compare` uses too, at the policy's margin and alpha.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from evalkit.comparison import Change, Comparison, FieldDifference, TaskChange, Verdict
+from evalkit.gating.amount import Amount
+from evalkit.gating.policy import Judged, Policy
+from evalkit.gating.result import Reason, Row
+from evalkit.results import Run
+
+POINT = Amount(1, "pt")
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a task cannot be compared: a code and a sentence."""
+
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One task that the policy judges.
+
+    Attributes:
+        judged: Which, and by what rule.
+        task: The task in both runs; None where one of them lacks it.
+        change: Its metric, with the policy's margin and verdict; None where a run lacks it.
+        obstacle: Why it cannot be compared; None where it can.
+    """
+
+    judged: Judged
+    task: TaskChange | None
+    change: Change | None
+    obstacle: Obstacle | None = None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric is a share of 1."""
+        return self.change is not None and range_of(self.change) == (0.0, 1.0) and self.change.higher_is_better
+
+
+def measure(comparisons: Mapping[float, Comparison], policy: Policy) -> list[Measured]:
+    """Every task that the policy judges, those that decide first.
+
+    Args:
+        comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
+        policy: What is judged.
+
+    Raises:
+        UsageError: The policy names a task that the baseline lacks.
+    """
+    run = next(iter(comparisons.values())).before.run
+    judged = policy.judged(*roots_and_inner(run))
+    judged.sort(key=lambda one: not one.decides)
+    found = [_measured(one, comparisons[one.rule.alpha]) for one in judged]
+    # what decides is one family; what only informs is another, so that looking at more costs nothing
+    return [*_settled(found, comparisons, decides=True), *_settled(found, comparisons, decides=False)]
+
+
+def roots_and_inner(run: Run) -> tuple[list[str], list[str]]:
+    """Tasks and groups that are in no group, and the others."""
+    inner = {member for group in run.groups.values() for member in group.tasks}
+    names = [*run.groups, *run.tasks]
+    return [name for name in names if name not in inner], [name for name in names if name in inner]
+
+
+def leaves(run: Run, name: str) -> tuple[str, ...]:
+    """The tasks that a name stands for."""
+    return run.leaves(name) if name in run.groups else (name,)
+
+
+def range_of(change: Change) -> tuple[float, float] | None:
+    """Range of the metric; where a file does not say, a score and a baseline within [0, 1] make it a share."""
+    if change.bounds is None and change.higher_is_better and min(change.before, change.after) >= 0:
+        return (0.0, 1.0) if max(change.before, change.after) <= 1 else None
+    return change.bounds
+
+
+def margin_of(amount: Amount | None, bounds: tuple[float, float] | None, before: float) -> float:
+    """The tolerated loss in the metric's unit; by default 1 point, or 1 % of the baseline's score without a range."""
+    return (amount or POINT).difference(bounds, before)
+
+
+def _measured(judged: Judged, comparison: Comparison) -> Measured:
+    name, rule = judged.task, judged.rule
+    task = comparison.tasks.get(name)
+    if task is None:
+        sentence = f"the candidate has no result for {name}"
+        return Measured(judged, None, None, obstacle=Obstacle(Reason.MISSING_TASK, sentence))
+    change = task.change if rule.metric in (None, task.change.metric) else task.others.get(rule.metric or "")
+    if change is None:
+        has = ", ".join([task.change.metric, *task.others])
+        sentence = f"the runs have no {rule.metric} of {name} in common; they have {has}"
+        return Measured(judged, task, None, obstacle=Obstacle(Reason.MISSING_METRIC, sentence))
+    margin = margin_of(rule.margin, range_of(change), change.before)
+    obstacle = _obstacle(judged, task, change, comparison)
+    return Measured(judged, task, replace(change, margin=margin), obstacle=obstacle)
+
+
+def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comparison) -> Obstacle | None:
+    blocking = [
+        one for one in comparison.conditions if one.blocks and not one.allowed and _touches(one, task.name, comparison)
+    ]
+    if blocking:
+        named = "; ".join(f"{one.field}: {one.before} before, {one.after} now" for one in blocking[:3])
+        return Obstacle(Reason.SETTINGS_DIFFER, f"the runs answer different questions ({named})")
+    pairing = task.pairing
+    if pairing.coverage < judged.rule.min_overlap:
+        sentence = (
+            f"only {pairing.paired:,} of {pairing.paired + pairing.dropped:,} documents are in both runs and scored "
+            f"({100 * pairing.coverage:.0f} %, needed {100 * judged.rule.min_overlap:.0f} %: min_overlap)"
+        )
+        return Obstacle(Reason.LOW_OVERLAP, sentence)
+    if change.verdict is Verdict.NOT_COMPARABLE:
+        return Obstacle(Reason.SETTINGS_DIFFER, change.reason)
+    return None
+
+
+def _touches(condition: FieldDifference, name: str, comparison: Comparison) -> bool:
+    if not condition.tasks or name in condition.tasks:
+        return True
+    return bool(set(leaves(comparison.before.run, name)) & set(condition.tasks))
+
+
+def _settled(found: Sequence[Measured], comparisons: Mapping[float, Comparison], *, decides: bool) -> list[Measured]:
+    """The tasks of one family with their verdicts."""
+    from evalkit.stats.multiple import holm
+
+    family = [one for one in found if one.judged.decides is decides]
+    values = {
+        one.judged.task: one.change.p
+        for one in family
+        if one.change is not None and one.change.p is not None and one.obstacle is None
+    }
+    adjusted = dict(zip(values, holm(list(values.values())), strict=True))
+    return [
+        _with_verdict(one, adjusted.get(one.judged.task), len(values), comparisons[one.judged.rule.alpha])
+        for one in family
+    ]
+
+
+def _with_verdict(one: Measured, p: float | None, family: int, comparison: Comparison) -> Measured:
+    from evalkit.comparing.verdict import decide
+
+    if one.change is None or one.task is None:
+        return one
+    if one.obstacle is not None:
+        change = replace(one.change, verdict=Verdict.NOT_COMPARABLE, reason=one.obstacle.sentence, more_items=None)
+        return replace(one, change=change)
+    change = replace(one.change, p_adjusted=p)
+    return replace(one, change=decide(change, family=family, exhausted=_exhausted(one.task, comparison)))
+
+
+def _exhausted(task: TaskChange, comparison: Comparison) -> bool:
+    """Whether both runs evaluated all documents that there are."""
+    whole = not (task.pairing.only_before or task.pairing.only_after)
+    return whole and all(side.run.settings.get("limit") is None for side in (comparison.before, comparison.after))
+
+
+def row(measured: Measured) -> Row | None:
+    """What a report shows of it; None where a run lacks it."""
+    change, judged = measured.change, measured.judged
+    if change is None:
+        return None
+    return Row(
+        task=judged.task,
+        metric=change.metric,
+        is_share=measured.is_share,
+        higher_is_better=change.higher_is_better,
+        decides=judged.decides,
+        verdict=change.verdict,
+        n=change.n,
+        before=change.before,
+        after=change.after,
+        gain=change.gain,
+        interval=change.gain_interval,
+        margin=change.margin,
+        p=change.p_adjusted,
+        detectable=change.detectable,
+        fixed=change.fixed,
+        broken=change.broken,
+        more_items=change.more_items,
+        test=change.test,
+    )

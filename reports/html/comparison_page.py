@@ -1,0 +1,248 @@
+"""The page of a comparison: the verdict, the picture, the table, where it happens, the documents, how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evalkit
+from evalkit.comparison import Comparison, FieldDifference, Side, Verdict
+from evalkit.reports.html import figures, made
+from evalkit.reports.html.charts import Chart, chart
+from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, unusual
+from evalkit.reports.html.explorer import Explorer, context, explore
+from evalkit.reports.html.forest import ForestRow, forest
+from evalkit.reports.html.heat import category_bars, heat_maps
+from evalkit.reports.html.items import Item, comparison_items, leaves
+from evalkit.reports.html.plots import loss_chart
+from evalkit.reports.html.verdicts import KIND, forest_rows, is_large, other_rows, share, table
+from evalkit.reports.notes import notes
+from evalkit.reports.text import visible
+from evalkit.results import samples_path
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A short warning: `kind` is `warn`, `stop` or `plain`."""
+
+    kind: str
+    text: str
+
+
+def comparison_context(comparison: Comparison) -> dict[str, Any]:
+    """Everything that the template of a comparison shows.
+
+    Raises:
+        UsageError: The sample log beside a result file is damaged.
+    """
+    sides = (comparison.before, comparison.after)
+    items = comparison_items(comparison)
+    explorer = explore(items, [side.label for side in sides], [_log(side) for side in sides])
+    charts, tables = _where(comparison, items, explorer)
+    return {
+        "title": f"{visible(comparison.before.label)} → {visible(comparison.after.label)}",
+        "version": evalkit.__version__,
+        "sections": _sections(bool(charts or tables)),
+        "headline": _sentence(visible(comparison.headline())),
+        "before": visible(comparison.before.label),
+        "after": visible(comparison.after.label),
+        "subline": _subline(comparison),
+        "chips": list(_chips(comparison)),
+        "tally": list(_tally(comparison)),
+        "overall": _overall(comparison),
+        "remarks": list(map(visible, comparison.notes)),
+        "forests": list(_forests(comparison)),
+        "level": _level(comparison),
+        "rows": table(comparison),
+        "others": other_rows(comparison),
+        "charts": charts,
+        "tables": tables,
+        "made": _made(comparison),
+        **context(explorer),
+    }
+
+
+def _sentence(text: str) -> str:
+    """With a full stop, and a capital where it does not begin with a model's name."""
+    return (text[0].upper() + text[1:] if text.startswith("whether ") else text) + "."
+
+
+def _sections(where: bool) -> list[tuple[str, str]]:
+    found = [("verdict", "Verdict"), ("picture", "Picture"), ("table", "Numbers")]
+    found += [("where", "Where")] if where else []
+    return [*found, ("items", "Documents"), ("made", "How it was made")]
+
+
+def _log(side: Side) -> Path | None:
+    """The log beside the run's file, where there is one."""
+    if side.path is None:
+        return None
+    path = samples_path(side.path)
+    return path if path.is_file() else None
+
+
+def _level(comparison: Comparison) -> str:
+    return f"{100 * (1 - comparison.alpha):g}%"
+
+
+# --- the verdict
+
+
+def _subline(comparison: Comparison) -> str:
+    paired = sum(comparison.tasks[name].pairing.paired for name in leaves(comparison))
+    tasks = len(leaves(comparison))
+    after = comparison.after.run
+    shots = sorted({after.tasks[name].shots for name in leaves(comparison)})
+    parts = [f"{figures.count(paired)} documents paired", f"{tasks} task{'' if tasks == 1 else 's'}"]
+    if shots:
+        parts.append(f"{shots[0] if len(shots) == 1 else f'{shots[0]} to {shots[-1]}'} shots")
+    return ", ".join([*parts, visible(after.created[:10])])
+
+
+def _chips(comparison: Comparison) -> Iterator[Chip]:
+    for difference in comparison.conditions:
+        stops = difference.blocks and not difference.allowed
+        text = _difference(difference)
+        yield Chip("stop", f"not comparable: {text}") if stops else Chip("warn", text)
+    limit = comparison.after.run.settings.get("limit")
+    if limit not in (None, "none") and not any(one.field == "limit" for one in comparison.conditions):
+        yield Chip("warn", f"only a part of the documents: limit {visible(str(limit))}")
+    dropped = sum(comparison.tasks[name].pairing.dropped for name in leaves(comparison))
+    if dropped:
+        yield Chip("warn", f"{figures.count(dropped)} documents are in no pair")
+    for side, word in ((comparison.before.run, "before"), (comparison.after.run, "after")):
+        counts = [side.tasks[name].outcomes for name in leaves(comparison)]
+        kinds = ("unparsed", "empty", "truncated", "refused", "errored")
+        unread = sum(count.get(kind, 0) for count in counts for kind in kinds)
+        if unread:
+            yield Chip("warn", f"{figures.count(unread)} answers unreadable {word}")
+    missing = [*comparison.only_before, *comparison.only_after]
+    if missing:
+        yield Chip("warn", f"in one run only: {', '.join(map(visible, missing[:3]))}{' …' if len(missing) > 3 else ''}")
+
+
+def _difference(one: FieldDifference) -> str:
+    where = f" ({', '.join(map(visible, one.tasks[:2]))}{' …' if len(one.tasks) > 2 else ''})" if one.tasks else ""
+    values = [_shortened(value) for value in (one.before, one.after)]
+    allowed = ", allowed" if one.allowed else ""
+    return f"{visible(one.field)}: {values[0]} → {values[1]}{where}{allowed}"
+
+
+def _shortened(text: str) -> str:
+    shown = visible(text)
+    return shown if len(shown) <= 40 else f"{shown[:37]}…"
+
+
+def _tally(comparison: Comparison) -> Iterator[tuple[str, int, str]]:
+    for verdict, number in comparison.counts().items():
+        if number or verdict in (Verdict.IMPROVED, Verdict.REGRESSED, Verdict.UNDECIDED):
+            yield KIND[verdict], number, verdict.value
+
+
+def _overall(comparison: Comparison) -> str:
+    change = comparison.overall
+    if change is None or change.verdict is Verdict.NOT_COMPARABLE:
+        return ""
+    percent = share(change)
+    text = f"Mean over the {len(comparison.roots)} tasks: {figures.score(change.before, percent)} before, "
+    text += f"{figures.score(change.after, percent)} after, {figures.difference(change.difference, percent)}"
+    text += " points" if percent else ""
+    ends = figures.difference_limits(change.interval, percent)
+    return text + (f" ({_level(comparison)} interval {ends})." if ends else ".")
+
+
+# --- the picture
+
+
+def _forests(comparison: Comparison) -> Iterator[Chart]:
+    percent, others = (forest_rows(comparison, percent=percent) for percent in (True, False))
+    if percent:
+        yield _forest(comparison, "Difference in points", percent, "points")
+    if others:
+        yield _forest(
+            comparison, "Gain, in each metric's own unit; where less is better the sign is turned", others, "gain"
+        )
+
+
+def _forest(comparison: Comparison, title: str, rows: Sequence[ForestRow], axis: str) -> Chart:
+    about = "Each dot is a task: right of the line the second run is better. "
+    about += f"The line through it is the {_level(comparison)} interval."
+    kinds = {row.kind for row in rows}
+    key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
+    if any(row.margin for row in rows):
+        about += " The shaded band is the tolerated margin."
+        key.append(("band", "tolerated margin"))
+    if any(is_large(comparison, task) for task in comparison.tasks.values()):
+        about += " Large groups stand for their tasks."
+    return chart(title, about, lambda layout: forest(rows, layout, axis=axis, zero=True), key=key)
+
+
+# --- where it happens
+
+
+def _where(comparison: Comparison, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
+    charts = [*heat_maps(comparison), *category_bars(comparison)]
+    told = [
+        (name, word, counts)
+        for name in comparison.roots
+        for word, counts in (
+            ("before", comparison.tasks[name].outcomes_before),
+            ("after", comparison.tasks[name].outcomes_after),
+        )
+        if counts
+    ]
+    if unusual(counts for _, _, counts in told) and (found := outcomes(told)):
+        charts.append(found)
+    curve = made.loss_curve(comparison.after.run)
+    if curve:
+        charts.append(loss_chart(curve))
+    more, tables = diagnose(items, explorer.records, ("before", "after"))
+    causes = _causes(comparison)
+    return charts + more, [*([causes] if causes else []), *tables]
+
+
+def _causes(comparison: Comparison) -> Table | None:
+    """What each difference is made of, where answers that could not be read have a part in it."""
+    rows = []
+    for name in comparison.roots:
+        change = comparison.tasks[name].change
+        parts = change.attribution.parts if change.attribution else {}
+        if len([part for part in parts.values() if part]) < 2:
+            continue
+        fixed, broken = (change.attribution.fixed, change.attribution.broken) if change.attribution else ({}, {})
+        for cause, part in parts.items():
+            amount = figures.difference(part, share(change))
+            rows.append((visible(name), cause.value, amount, str(fixed.get(cause, 0)), str(broken.get(cause, 0))))
+    if not rows:
+        return None
+    headings = ("task", "cause", "part of the difference", "fixed", "broken")
+    return Table("What the difference is made of: knowledge, or answers that could not be read", headings, tuple(rows))
+
+
+# --- how it was made
+
+
+def _made(comparison: Comparison) -> dict[str, Any]:
+    sides = (comparison.before, comparison.after)
+    paths = [side.path for side in sides]
+    commands = [
+        {"about": "This comparison again", "text": made.command("compare", *paths, "--html", "comparison.html")}
+    ]
+    commands += [
+        {
+            "about": f"Recompute every metric of {visible(side.label)} from its sample log",
+            "text": made.command("verify", side.path),
+        }
+        for side in sides
+        if side.path and side.origin == "evalkit"
+    ]
+    found = {f"Notes on {visible(side.label)}": notes(side.run) for side in sides}
+    return {
+        "labels": [visible(side.label) for side in sides],
+        "commands": commands if all(paths) else [],
+        "facts": made.facts([side.run for side in sides]),
+        "tasks": made.task_facts(comparison.after.run),
+        "notes": [(heading, lines) for heading, lines in found.items() if lines],
+    }

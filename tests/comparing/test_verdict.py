@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from evalkit.comparing.compare import compare
+from evalkit.comparing.verdict import decide
+from evalkit.comparison import Change, Verdict
+from tests.comparing.examples import model_run, paired, text_result
+
+
+def change(right: int, fixed: int, broken: int, wrong: int, **options: float) -> Change:
+    before, after = paired(right, fixed, broken, wrong)
+    return compare(model_run("base", {"a": before}), model_run("tuned", {"a": after}), **options).tasks["a"].change  # type: ignore[arg-type]
+
+
+def test_improved() -> None:
+    found = change(400, 60, 20, 520)
+    assert found.verdict is Verdict.IMPROVED
+    assert found.reason.startswith("better by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001)")
+    assert found.more_items is None
+
+
+def test_regressed_by_the_margin_or_more() -> None:
+    found = change(400, 20, 60, 520)
+    assert found.verdict is Verdict.REGRESSED
+    assert found.reason == ("worse by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001), tolerated was 1.0 point")
+
+
+def test_a_real_loss_within_the_margin_is_tolerated_and_said_to_be() -> None:
+    found = change(4000, 10, 40, 5950)
+    assert found.p_adjusted is not None
+    assert found.p_adjusted < 0.05
+    assert found.verdict is Verdict.WITHIN_MARGIN
+    assert found.is_real_loss
+    assert "a real loss, but surely smaller than the tolerated 1.0 point" in found.reason
+
+
+def test_within_the_margin() -> None:
+    found = change(900, 20, 20, 4060)
+    assert found.verdict is Verdict.WITHIN_MARGIN
+    assert not found.is_real_loss
+    assert found.reason == "no loss of 1.0 point or more: at most 0.2 points may be lost"
+
+
+def test_undecided_says_how_many_more() -> None:
+    found = change(50, 6, 6, 38)
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.more_items is not None
+    # non-inferiority with 12 % discordance, margin 1 point: (1.645 + 0.842)² 0.12 / 0.01²
+    assert found.more_items == pytest.approx(6.182 * 0.12 / 1e-4 - 100, rel=0.05)
+    assert "the benchmark has no more" in found.reason
+
+
+def test_a_loss_of_unclear_size() -> None:
+    found = change(80, 1, 8, 211)
+    assert found.verdict is Verdict.REGRESSED
+    wide = decide(replace(found, margin=0.05))
+    assert wide.verdict is Verdict.WITHIN_MARGIN
+    between = decide(replace(found, margin=0.03))
+    assert between.verdict is Verdict.UNDECIDED
+    assert between.reason.startswith("a loss, size unclear: ")
+
+
+def test_a_sure_and_large_loss_needs_no_two_sided_test() -> None:
+    # one-sided: the upper limit at 90 % is below -margin, though p adjusted for others is not below 0.05
+    found = change(0, 2, 20, 178)
+    assert found.gain_margin_interval is not None
+    assert found.gain_margin_interval[1] < -found.margin
+    held = decide(replace(found, p_adjusted=0.08))
+    assert held.verdict is Verdict.REGRESSED
+    assert "a one-sided test at 95 % says by 5.6 points or more, tolerated was 1.0 point" in held.reason
+    assert decide(replace(found, p_adjusted=0.12)).verdict is Verdict.UNDECIDED
+
+
+def test_a_correction_is_named_where_the_interval_alone_says_more() -> None:
+    found = change(50, 12, 3, 35)
+    assert found.interval is not None
+    assert found.interval[0] > 0
+    held = decide(replace(found, p_adjusted=0.2), family=9)
+    assert held.verdict is Verdict.UNDECIDED or held.verdict is Verdict.WITHIN_MARGIN
+    assert "after Holm's correction for 9 tests" in held.reason
+
+
+def test_less_is_better_for_perplexities() -> None:
+    rates = [-2.0 - 0.01 * place for place in range(60)]
+    before, better = text_result(rates), text_result([rate + 0.2 + 0.001 * (i % 7) for i, rate in enumerate(rates)])
+    found = compare(model_run("base", {"a": before}), model_run("tuned", {"a": better})).tasks["a"].change
+    assert found.difference < 0 < found.gain
+    assert found.verdict is Verdict.IMPROVED
+    worse = compare(model_run("base", {"a": better}), model_run("tuned", {"a": before})).tasks["a"].change
+    assert worse.verdict is Verdict.REGRESSED
+
+
+def test_no_change_is_settled_by_enough_documents() -> None:
+    few, enough = change(50, 0, 0, 50), change(150, 0, 0, 150)
+    assert few.verdict is Verdict.UNDECIDED
+    assert few.more_items is not None
+    assert 150 < few.more_items < 200
+    assert enough.verdict is Verdict.WITHIN_MARGIN
+
+
+def test_a_margin_of_nothing() -> None:
+    found = change(50, 6, 6, 38, margin=0.0)
+    assert found.verdict is Verdict.UNDECIDED
+    assert found.more_items is None
+    assert change(50, 0, 0, 50, margin=0.0).more_items is None
+
+
+def test_not_comparable_stays_so() -> None:
+    found = replace(change(400, 60, 20, 520), verdict=Verdict.NOT_COMPARABLE, reason="prompt differs")
+    assert decide(found) == found

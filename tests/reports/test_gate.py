@@ -1,0 +1,101 @@
+"""The decision for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from evalkit.gating.result import BrokenItem, GateResult, Status
+from evalkit.reports.gate import LARGEST, MARKER, markdown, render
+from tests.reports.gate_examples import HOSTILE, every_status, finding, hostile, passed, regressed, sequential
+
+
+def printed(result: GateResult, width: int = 80, encoding: str = "utf-8") -> str:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    render(result, Console(file=stream, width=width), [Path("gate.json")])
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+def test_the_verdict_stands_first_and_the_files_last() -> None:
+    lines = printed(regressed()).splitlines()
+    assert lines[0] == "failed on quiz"
+    assert lines[1] == "tuned against base, policy: gate.yaml"
+    assert lines[-1] == "gate.json"
+    row = next(line.split() for line in lines if line.startswith("quiz"))
+    assert row[:6] == ["quiz", "acc", "1,000", "58.7%", "53.7%", "-5.0"]
+    assert any(line.startswith("fail: quiz: no loss beyond the margin: worse by 5.0 points") for line in lines)
+    assert sum(line.startswith("broken: ") for line in lines) == 10
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_the_table_fits(width: int) -> None:
+    rows = tuple(replace(regressed().rows[0], task=f"a_task_with_a_very_long_name_{place}") for place in range(3))
+    text = printed(replace(regressed(), rows=rows), width)
+    table = text.split("\n\n")[1]
+    assert max(map(cell_len, table.splitlines())) <= width
+
+
+def test_without_unicode() -> None:
+    assert "failed on quiz" in printed(replace(regressed(), notes=("caf\u00e9",)), encoding="ascii")
+
+
+def test_hostile_text_steers_no_terminal() -> None:
+    text = printed(hostile())
+    assert not set(text) & {"\x00", "\x1b", "\x08", "\u202e"}
+    assert "\n::error" not in text
+
+
+def test_statuses_in_the_order_of_their_weight() -> None:
+    labels = [line.split(":")[0] for line in printed(every_status()).splitlines() if ": no loss beyond" in line]
+    assert labels[:5] == ["fail", "not comparable", "undecided", "warn", "skipped"]
+    assert labels[5] == "fail (informational)"
+
+
+def test_how_far_a_sequential_gate_went() -> None:
+    sentence = "sequential: stopped early, certain, after 230 of 1,000 documents (23.0 %) in 2 looks, seed 3"
+    assert sentence in printed(sequential())
+    assert re.sub(r"\\", "", markdown(sequential())).count(sentence) == 1
+
+
+def test_markdown() -> None:
+    text = markdown(regressed())
+    lines = text.splitlines()
+    assert lines[0] == MARKER
+    assert lines[1] == "## Evaluation gate failed on quiz"
+    assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10 / 60 | regressed |" in lines
+    assert "<details><summary>20 documents that got worse</summary>" in lines
+    assert markdown(passed()).count("<details>") == 0
+
+
+def test_hostile_text_stays_within_its_fence() -> None:
+    text = markdown(hostile())
+    body = re.search(r"^(`{3,})text\n(.*?)^\1$", text, re.DOTALL | re.MULTILINE)
+    assert body is not None
+    outside = text.replace(body[0], "")
+    assert len(body[1]) == 5  # one more than the longest run within
+    assert "<script>" not in outside
+    assert outside.count("</details>") == 1
+    assert "\n::error" not in outside
+    assert not any(line.startswith("| a | b |") for line in outside.splitlines())
+    for line in outside.splitlines():
+        assert line.replace("\ufffe", "").isprintable()
+    table = [line for line in outside.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {9}
+
+
+def test_markdown_stays_small_and_says_what_is_left_out() -> None:
+    item = BrokenItem("quiz", "id", -1.0, "knowledge", "\u20ac" * 4000, HOSTILE, "x" * 4000, "y" * 4000)
+    rows = tuple(replace(regressed().rows[0], task=f"task {place}") for place in range(130))
+    findings = tuple(finding(Status.FAIL, task=f"task {place}", sentence="z" * 300) for place in range(130))
+    text = markdown(replace(regressed(), rows=rows, findings=findings, broken=(item,) * 20))
+    assert len(text.encode()) < LARGEST + 1000
+    assert "30 more tasks are in the JSON file" in text
+    assert re.search(r"\d+ more are in the JSON file", text)
