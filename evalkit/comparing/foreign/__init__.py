@@ -38,6 +38,7 @@ def read_foreign(path: Path) -> tuple[Run, str] | None:
 
 def _readers() -> dict[str, Callable[[Path], Run | None]]:
     from evalkit.comparing.foreign.inspect_log import read_inspect
+    from evalkit.comparing.foreign.lighteval_log import read_lighteval
     from evalkit.comparing.foreign.lm_eval_log import read_lm_eval
 
-    return {"lm-eval": read_lm_eval, "inspect": read_inspect}
+    return {"lm-eval": read_lm_eval, "inspect": read_inspect, "lighteval": read_lighteval}

@@ -17,6 +17,9 @@ from evalkit.summaries import mean_value
 LARGEST_DOCUMENT = 512 * 2**20
 """Bytes of a JSON document that are read at most: no log's header or single sample comes near."""
 
+LARGEST_NUMBER = 1e100
+"""No score, count or log-likelihood comes near; sums of squares of more are infinite."""
+
 TOLERANCE = 1e-6
 """Relative difference between a score and the mean of its samples that is more than rounding."""
 
@@ -50,13 +53,13 @@ def read_bounded(path: Path, hint: str) -> bytes:
 
 
 def finite(node: Node) -> float:
-    """A number that is not NaN or infinite.
+    """A number that is not NaN, infinite, or so large that its square is.
 
     Raises:
         UsageError: It is no such number.
     """
     value = node.number()
-    if not math.isfinite(value):
+    if not abs(value) < LARGEST_NUMBER:
         raise node.error(f"is {value}, expected a finite number")
     return value
 

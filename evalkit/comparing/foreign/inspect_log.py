@@ -165,7 +165,8 @@ def _metric_names(header: Node, attempts: Sequence[Attempt], file: str) -> list[
     headline = results.get("headline")
     main = headline.get("scorer").value if isinstance(headline.value, dict) else None
     listed = [score.get("scorer").value for score in results.get("scores").optional(Node.elements) or []]
-    places = {name: place for place, name in reversed(list(enumerate([main, *listed])))}
+    ranked = [name for name in (main, *listed) if isinstance(name, str)]
+    places = {name: place for place, name in reversed(list(enumerate(ranked)))}
     return sorted(usable, key=lambda name: places.get(name.partition("/")[0], len(places)))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evalkit.comparing.foreign.building import LARGEST_NUMBER, finite
 from evalkit.data import document_id
 from evalkit.errors import UsageError
 from evalkit.json_node import Node
@@ -135,8 +136,9 @@ def _number(node: Node) -> tuple[float | None, bool]:
     if value is None:
         return None, True
     if isinstance(value, bool | int | float):
-        number = float(value) if isinstance(value, bool) else node.number()
-        return (number, True) if math.isfinite(number) else (None, math.isnan(number))
+        if isinstance(value, bool):
+            return float(value), True
+        return (None, True) if math.isnan(node.number()) else (finite(node), True)
     if not isinstance(value, str):
         return None, False
     known = _LETTERS.get(value, _WORDS.get(value.lower()))
@@ -146,7 +148,7 @@ def _number(node: Node) -> tuple[float | None, bool]:
         number = float(value)
     except ValueError:
         return None, False
-    return (number, True) if math.isfinite(number) else (None, False)
+    return (number, True) if abs(number) < LARGEST_NUMBER else (None, False)
 
 
 def join_epochs(attempts: Sequence[Attempt], index: int, metrics: Sequence[str], judge: Judge | None) -> Sample:

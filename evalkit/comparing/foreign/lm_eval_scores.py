@@ -167,8 +167,9 @@ class Scores:
         """What the task's filters give where they find nothing."""
         listed = self.config.get("filter_list").value
         entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-        steps = [step for entry in entries for step in entry.get("filter") or []]
-        return [str(step["fallback"]) for step in steps if isinstance(step, dict) and step.get("fallback")]
+        lists = [steps for entry in entries if isinstance(steps := entry.get("filter"), list)]
+        found = [step.get("fallback") for steps in lists for step in steps if isinstance(step, dict)]
+        return [str(fallback) for fallback in found if fallback]
 
     # --- the task
 

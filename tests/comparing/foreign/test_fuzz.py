@@ -21,6 +21,7 @@ from evalkit.comparing.foreign import read_foreign
 from evalkit.errors import EvalkitError, UsageError
 from evalkit.result_file import read_run, write_run
 from evalkit.results import Run
+from tests.comparing.foreign.lighteval_files import lay_out, results_of
 
 LOGS = Path(__file__).parent
 RUN = (LOGS / "lm_eval" / "evalkit.json").read_bytes()
@@ -207,6 +208,24 @@ def test_an_inspect_log_with_bytes_changed(data: st.DataObject, content: bytes) 
     with folder() as place:
         (place / "log.eval").write_bytes(damaged(content, data))
         survives(lambda: read_foreign(place / "log.eval"))
+
+
+# --- lighteval
+
+
+@many
+@given(data=st.data(), name=st.sampled_from(["results", "legs"]), whole=st.booleans())
+def test_a_lighteval_log_changed(data: st.DataObject, name: str, whole: bool) -> None:
+    with folder() as place:
+        log = lay_out(place / "out")
+        file = results_of(log) if name == "results" else next(log.glob("details/dummy/*/details_legs|0*"))
+        if name == "results" and whole:
+            file.write_text(json.dumps(mutated(json.loads(file.read_text()), data)))
+        else:
+            file.write_bytes(damaged(file.read_bytes(), data))
+        found = survives(lambda: read_foreign(log))
+        if found is not None:
+            survives(lambda: write_run(found[0], place / "again.json"))
 
 
 def test_the_files_are_read_as_they_are() -> None:
