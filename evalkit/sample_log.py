@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -90,18 +90,20 @@ def write_samples(path: Path, rows: Iterable[SampleRow]) -> None:
             writer.write_table(Table.from_pydict(columns, schema=schema))
 
 
-def read_samples(path: Path, kind: str | None = None) -> Iterator[SampleRow]:
+def read_samples(path: Path, kind: str | None = None, ids: Collection[str] | None = None) -> Iterator[SampleRow]:
     """The rows of a log, in order, not all in memory at once.
 
     Args:
         path: A log that `write_samples` wrote.
         kind: Only rows of this kind: `score`, `roll` or `generate`.
+        ids: Only rows of documents with these ids.
 
     Raises:
         UsageError: The file is missing, damaged, or no such log.
     """
-    from pyarrow import ArrowException, compute, parquet
+    from pyarrow import ArrowException, array, compute, parquet, string
 
+    wanted = None if ids is None else array(sorted(ids), string())
     hint = "keep the log that evalkit run writes beside the result file"
     if not path.is_file():
         raise UsageError(f"{path} is missing", hint=hint)
@@ -113,6 +115,8 @@ def read_samples(path: Path, kind: str | None = None) -> Iterator[SampleRow]:
                 raise UsageError(f"{path} has no column {missing[0]}: it is no log of samples", hint=hint)
             for batch in log.iter_batches(ROWS_AT_A_TIME, columns=names):
                 chosen = batch if kind is None else batch.filter(compute.equal(batch["kind"], kind))
+                if wanted is not None:
+                    chosen = chosen.filter(compute.is_in(chosen["id"], wanted))
                 yield from (SampleRow(**row) for row in chosen.to_pylist())
     except (ArrowException, OSError) as error:
         raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=hint) from error

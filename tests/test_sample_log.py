@@ -76,6 +76,14 @@ def test_reading_gives_back_what_was_written(tmp_path: Path) -> None:
     assert list(read_samples(path, "generate")) == rows[1::2]
 
 
+def test_reading_some_documents_only(tmp_path: Path) -> None:
+    rows = [replace(ROW, id=f"{i % 7}", index=i) for i in range(ROWS_AT_A_TIME + 3)]
+    write_samples(tmp_path / "x.parquet", rows)
+    assert list(read_samples(tmp_path / "x.parquet", ids={"3", "none"})) == [row for row in rows if row.id == "3"]
+    assert list(read_samples(tmp_path / "x.parquet", "generate", ids={"3"})) == []
+    assert list(read_samples(tmp_path / "x.parquet", ids=())) == []
+
+
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     from pyarrow import table
 

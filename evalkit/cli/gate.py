@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.cli.evaluation_options import takes_evaluation_options
+from evalkit.cli.gate_output import announce, show, write_files
 from evalkit.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -147,17 +146,15 @@ def command(
             asked = _policy(policy, margin, alpha, on_undecided, allow)
             result = _decide(files or [], baseline, asked, options, sequential=sequential, output=output, seed=seed)
         except EvalkitError as error:
-            if annotate and _in_github():
-                from evalkit.reports.annotations import error_command
-
-                print(error_command(error.message), file=sys.stderr)
+            if annotate:
+                announce(error)
             raise
-    written = _write(result, paths, step_summary=step_summary)
+    written = write_files(result, paths, step_summary=step_summary)
     if sequential and output is not None:
         from evalkit.results import samples_path
 
         written = [output, samples_path(output), *written]
-    _show(result, output_format, written, annotate=annotate)
+    show(result, output_format.value, written, annotate=annotate)
     raise typer.Exit(0 if exit_zero else result.exit_code)
 
 
@@ -277,55 +274,3 @@ def _sequential(base: Side, policy: Policy, options: dict[str, Any], *, output: 
             note=progress.note,
             **others,
         )
-
-
-def _write(result: GateResult, paths: dict[str, Path | None], *, step_summary: bool) -> list[Path]:
-    from evalkit.files import atomic_writer
-    from evalkit.gating.result_json import write_gate
-
-    if (path := paths["json"]) is not None:
-        write_gate(result, path)
-    if (path := paths["junit"]) is not None:
-        from evalkit.reports.junit import junit
-
-        with atomic_writer(path) as stream:
-            stream.write(junit(result))
-    if (path := paths["summary"]) is not None:
-        with atomic_writer(path) as stream:
-            stream.write(_bytes(result.to_markdown()))
-    if step_summary and (place := os.environ.get("GITHUB_STEP_SUMMARY")):
-        try:
-            with open(place, "ab") as stream:  # the steps before have written to it
-                stream.write(_bytes(result.to_markdown()))
-        except OSError as error:
-            typer.echo(f"note: the step summary {place} cannot be written: {error.strerror}", err=True)
-    return [path for path in paths.values() if path is not None]
-
-
-def _in_github() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "backslashreplace")
-
-
-def _show(result: GateResult, output_format: Format, written: Sequence[Path], *, annotate: bool) -> None:
-    if output_format is Format.json:
-        import json
-
-        typer.echo(json.dumps(result.to_json(), indent=1))
-    elif output_format is Format.markdown:
-        typer.echo(result.to_markdown(), nl=False)
-    else:
-        from evalkit.cli.progress import standard_output
-        from evalkit.reports.gate import render
-
-        render(result, standard_output(), written)
-    if annotate and _in_github():
-        from evalkit.reports.annotations import workflow_commands
-
-        # the runner reads both streams; standard output may be a document that they would break
-        stream = sys.stdout if output_format is Format.terminal else sys.stderr
-        for line in workflow_commands(result):
-            print(line, file=stream)

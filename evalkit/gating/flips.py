@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from evalkit.comparison import Comparison, Flip, Side
 from evalkit.errors import UsageError
@@ -57,16 +56,12 @@ def _texts(side: Side, wanted: set[tuple[str, str]]) -> Texts:
     if side.path is None or not wanted or not samples_path(side.path).is_file():
         return found
     try:
-        for row in _rows(samples_path(side.path)):
+        for row in read_samples(samples_path(side.path), ids={identity for _, identity in wanted}):
             if (row.task, row.id) in wanted:
                 found.setdefault((row.task, row.id), []).append(row)
     except UsageError:
         return {}  # the texts are an extra; the decision needs none
     return found
-
-
-def _rows(path: Path) -> Iterable[SampleRow]:
-    return read_samples(path)
 
 
 def _with_texts(item: BrokenItem, before: Texts, after: Texts) -> BrokenItem:

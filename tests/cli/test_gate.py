@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -94,6 +95,22 @@ def test_a_process_in_ci(folder: Path, tmp_path: Path) -> None:
     assert off.returncode == 1
     assert "::error" not in off.stdout
     assert summary.read_text() == f"# Before\n{markdown}"
+
+
+def test_a_baseline_of_another_commit(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.gating.test_baseline import git
+
+    (tmp_path / "base.json").write_bytes((folder / "base.json").read_bytes())
+    git(tmp_path, "init", "-b", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "baseline")
+    (tmp_path / "base.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    code, output = inside(folder, str(folder / "regressed.json"), "--baseline", "git:main:base.json")
+    assert code == 1
+    assert re.search(
+        r"^tuned against base \(base\.json of main, [0-9a-f]{10}\), policy: built-in$", output, re.MULTILINE
+    )
 
 
 def test_a_gate_without_a_decision_is_an_annotation_too(folder: Path) -> None:

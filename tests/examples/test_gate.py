@@ -37,6 +37,16 @@ def test_exit_code(folder: Path, candidate: str, code: int, verdict: str) -> Non
     assert result.stdout.startswith(verdict)
 
 
+def test_documents_that_got_worse_are_shown_with_their_texts(folder: Path) -> None:
+    import evalkit
+
+    found = evalkit.gate(folder / "base.json", folder / "regressed.json").broken
+    assert len(found) == 20
+    for item in found:
+        first, second = (int(word) for word in item.prompt.removesuffix("=").split("+"))
+        assert item.target == item.before == str(first + second) != item.after
+
+
 def test_the_harmless_candidate_did_change(folder: Path) -> None:
     import evalkit
 
