@@ -76,7 +76,7 @@ def render(
         console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
-def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path] = ()) -> None:
+def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path] = (), *, expand: bool = False) -> None:
     """Prints several runs: their ranking, every pair's verdicts, and what to know of it."""
     from rich.text import Text
 
@@ -99,7 +99,7 @@ def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path]
             if len(group) > 1:
                 line(f"cannot be told apart: {', '.join(group)}")
     console.print()
-    console.print(_pairs(comparisons, plain))
+    console.print(_pairs(comparisons, plain, expand))
     for pair in comparisons.pairs:
         found = remarks(pair)
         if found:
@@ -112,7 +112,7 @@ def render_all(comparisons: Comparisons, console: Console, paths: Sequence[Path]
         console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
-def _pairs(comparisons: Comparisons, plain: bool) -> Table:
+def _pairs(comparisons: Comparisons, plain: bool, expand: bool) -> Table:
     """A row a pair and root: differences with p adjusted for all pairs."""
     from rich import box
     from rich.table import Table
@@ -126,9 +126,11 @@ def _pairs(comparisons: Comparisons, plain: bool) -> Table:
     table.add_column("verdict", no_wrap=True)
     for pair in comparisons.pairs:
         labels = [pair.before.label, pair.after.label]
-        for row in change_rows(pair):
-            if row.depth == 0:
-                texts = _texts([*labels, row.name, row.difference, row.interval, row.p, row.verdict], plain)
+        for row in change_rows(pair, expand=expand):
+            if row.depth == 0 or expand:
+                texts = _texts(
+                    [*labels, "  " * row.depth + row.name, row.difference, row.interval, row.p, row.verdict], plain
+                )
                 texts[-1].stylize(STYLES[row.change.verdict])
                 table.add_row(*texts)
                 labels = ["", ""]

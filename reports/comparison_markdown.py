@@ -37,7 +37,7 @@ def markdown(comparison: Comparison, *, expand: bool = False, flips: int = 10, l
     return "\n".join([*lines, *_flips(comparison, flips), *(_unpaired(comparison) if list_unpaired else [])]) + "\n"
 
 
-def markdown_all(comparisons: Comparisons) -> str:
+def markdown_all(comparisons: Comparisons, *, expand: bool = False) -> str:
     """Several runs: their ranking, and every pair."""
     ranking = comparisons.ranking
     if ranking is None:
@@ -52,7 +52,7 @@ def markdown_all(comparisons: Comparisons) -> str:
             ),
             "",
         ]
-    return "\n".join(lines) + "\n" + "\n".join(markdown(pair, flips=0) for pair in comparisons.pairs)
+    return "\n".join(lines) + "\n" + "\n".join(markdown(pair, expand=expand, flips=0) for pair in comparisons.pairs)
 
 
 def _cells(row: ChangeRow) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.comparison import Verdict
 from evalkit.errors import NotComparableError, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ def command(
     alpha: Annotated[float, typer.Option(metavar="P", help="Level of all tests.")] = 0.05,
     output_format: Annotated[Format, typer.Option("--format", help="Of what is printed.")] = Format.terminal,
     expand: Annotated[bool, typer.Option("--expand", help="Show every member of large groups.")] = False,
-    flips: Annotated[int, typer.Option(min=0, metavar="N", help="Changed documents that are listed.")] = 10,
+    flips: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Changed documents that are listed.  [default: 10]", show_default=False),
+    ] = None,
     unpaired: Annotated[bool, typer.Option("--unpaired", help="List the documents that are in no pair.")] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write the comparison as JSON.")
@@ -95,9 +100,10 @@ def command(
     }
     paths = _check_places(output, html, files)
     if len(files) > 2:
-        if html is not None:
-            raise UsageError("--html shows two results", hint="for several, use evalkit leaderboard")
-        _several(files, options, output_format, output, paths)
+        for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
+            if given is not None:
+                raise UsageError(f"{option} shows two results", hint="leave it out, or give two files")
+        _several(files, options, output_format, output, paths, expand)
         return
     from evalkit.comparing.compare import compare
 
@@ -106,9 +112,8 @@ def command(
         _write_json(found.to_json(), output)
     if html is not None:
         found.to_html(html)
-    _show(found, output_format, paths, expand, flips, unpaired)
-    if all(found.tasks[name].change.verdict == "not comparable" for name in found.roots):
-        raise _nothing_compared(found)
+    _show(found, output_format, paths, expand, 10 if flips is None else flips, unpaired)
+    _check_compared([found])
 
 
 def parse_margin(text: str) -> float:
@@ -157,7 +162,12 @@ def _show(
 
 
 def _several(
-    files: list[Path], options: dict[str, Any], output_format: Format, output: Path | None, paths: list[Path]
+    files: list[Path],
+    options: dict[str, Any],
+    output_format: Format,
+    output: Path | None,
+    paths: list[Path],
+    expand: bool,
 ) -> None:
     from evalkit.comparing.compare import compare_all
     from evalkit.comparing.to_json import comparisons_to_json
@@ -170,12 +180,19 @@ def _several(
     elif output_format is Format.markdown:
         from evalkit.reports.comparison_markdown import markdown_all
 
-        typer.echo(markdown_all(found), nl=False)
+        typer.echo(markdown_all(found, expand=expand), nl=False)
     else:
         from evalkit.cli.progress import standard_output
         from evalkit.reports.comparison import render_all
 
-        render_all(found, standard_output(), paths)
+        render_all(found, standard_output(), paths, expand=expand)
+    _check_compared(found.pairs)
+
+
+def _check_compared(pairs: Sequence[Comparison]) -> None:
+    """Ends the command where no task of any pair could be compared."""
+    if all(pair.counts()[Verdict.NOT_COMPARABLE] == len(pair.roots) for pair in pairs):
+        raise _nothing_compared(pairs[0])
 
 
 def _nothing_compared(found: Comparison) -> NotComparableError:

@@ -85,7 +85,18 @@ def test_three_results(folder: Path, tmp_path: Path) -> None:
     assert "third" in text
     assert len(json.loads((tmp_path / "all.json").read_text())["pairs"]) == 3
     assert said(*files, "--format", "markdown").count("| arc |") == 3
-    assert "--html shows two" in refused(*files, "--html", tmp_path / "x.html").message
+    for options in (("--html", tmp_path / "x.html"), ("--flips", "3"), ("--unpaired",)):
+        assert f"{options[0]} shows two results" in refused(*files, *options).message
+    assert said(*files, "--expand")
+
+
+def test_three_results_of_which_none_can_be_compared(folder: Path, tmp_path: Path) -> None:
+    third = model_run("more", {"arc": replace(paired(400, 60, 20, 520)[0], prompt_sha256="2" * 64)})
+    third.save(tmp_path / "more.json")
+    files = [str(folder / "base.json"), str(folder / "other.json"), str(tmp_path / "more.json")]
+    result = CliRunner().invoke(app, ["compare", *files])
+    assert isinstance(result.exception, NotComparableError)
+    assert "no ranking:" in result.stdout
 
 
 def test_slips(folder: Path, tmp_path: Path) -> None:

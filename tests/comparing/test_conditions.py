@@ -194,6 +194,15 @@ def test_differences_of_several_tasks_are_told_once() -> None:
     assert found.overall.verdict is Verdict.NOT_COMPARABLE
 
 
+def test_what_is_not_compared_is_no_test_to_correct_for() -> None:
+    one, two = {"a": TASK, "b": TASK}, {"a": OTHER, "b": task_result([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0])}
+    found = compare(model_run("base", one), model_run("tuned", two))
+    change = found.tasks["b"].change
+    assert change.p == change.p_adjusted
+    assert change.p is not None
+    assert change.p < 1
+
+
 def test_settings_that_nobody_foresaw_are_named() -> None:
     found = between(TASK, TASK, {"endpoint_mode": "a", "batch_tokens": 1}, endpoint_mode="b", batch_tokens=2)
     assert only(found) == FieldDifference("endpoint mode", "a", "b")

@@ -80,6 +80,7 @@ def test_documents_of_one_cluster_are_not_independent() -> None:
     assert found.units.sum() == pytest.approx(found.difference)
     assert len(found.units) == 30
     assert "clusters" in found.test
+    assert found.discordance is None  # or a group would take them for independent
 
 
 def test_a_perplexity_has_the_linearised_interval() -> None:

@@ -109,6 +109,14 @@ EDITS: dict[str, tuple[Any, str]] = {
         assigned("tasks", "arc", "samples", 1, "acc", value="1.0"),
         "base.json: tasks.arc.samples[1].acc is a string, expected a number",
     ),
+    "cluster": (
+        assigned("tasks", "arc", "samples", 1, "cluster", value=3),
+        "base.json: tasks.arc.samples[1].cluster is a whole number, expected a string",
+    ),
+    "index": (
+        assigned("tasks", "arc", "samples", 1, "index", value=True),
+        "base.json: tasks.arc.samples[1].index is true or false, expected a whole number",
+    ),
     "huge": (assigned("tasks", "arc", "samples", 1, "acc", value=10**400), "samples[1].acc is too large a number"),
     "schema": (assigned("schema", value="evalkit.result/9"), "base.json: the schema is evalkit.result/9"),
 }
