@@ -10,6 +10,7 @@ WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
+	$(BIN)/evalkit report runs/demo.json --format html
 
 test: .venv/test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests
@@ -38,7 +39,7 @@ bench: .venv/test ## evalkit beside lm-eval and vLLM, in seconds; vLLM only afte
 bench-generation: .venv/test ## generated text: evalkit beside lm-eval, transformers' generate and its continuous batching
 	$(BIN)/python -m benchmarks.generation $(WITH_DATA) --output build/speed/generation.json
 
-calibration: .venv/test ## do the intervals cover, do the tests keep their level? Simulated, three minutes on one core
+calibration: .venv/test ## do the intervals cover, do the tests keep their level? Simulated, two to three minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration
 
 setup: .venv/test

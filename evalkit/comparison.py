@@ -284,6 +284,7 @@ class Comparison:
         only_after: Tasks that only the second has.
         notes: Sentences that a reader must know beside the numbers: that the models are the same, what few-shot seeds leave
             open, how many documents a limit leaves.
+        same: Every document has the same score in both runs.
     """
 
     before: Side
@@ -296,6 +297,7 @@ class Comparison:
     only_before: tuple[str, ...] = ()
     only_after: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    same: bool = False
 
     def counts(self) -> dict[Verdict, int]:
         """Verdict -> number of root tasks, all verdicts named."""

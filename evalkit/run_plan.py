@@ -95,7 +95,8 @@ class RunPlan:
         groups: Name of each group -> the tasks and groups in it.
         cost: None for a backend that does not compute tokens itself.
         preparation_seconds: Reading data, loading the model, building and tokenising prompts, as just measured.
-        sights: Task or group -> what comparing two such runs could see of it, in the order of `tasks`, groups before.
+        sights: Task or group -> what comparing two such runs could see of it, in the order of `tasks`, a group before its
+            members.
         overall: The same of the mean over what is in no group; None for a single one, or where not all are shares of 1.
     """
 

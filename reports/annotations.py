@@ -28,6 +28,11 @@ def workflow_commands(result: GateResult) -> list[str]:
     return [line for kind in lines.values() for line in kind[:MOST]]
 
 
+def error_command(message: str) -> str:
+    """The workflow command for a gate that came to no decision."""
+    return f"::error title=evalkit gate::{_data(message)}"
+
+
 def _line(kind: str, finding: Finding) -> str:
     title = _property(f"evalkit gate: {finding.task}, {finding.check.value}")
     return f"::{kind} title={title}::{_data(f'{finding.status.value}: {finding.sentence}')}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalkit.cli.evaluation_options import takes_evaluation_options
-from evalkit.errors import UsageError
+from evalkit.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.comparison import Side
@@ -143,8 +143,15 @@ def command(
             raise UsageError("--from shows a decision again, and compares nothing", hint="leave the result files out")
         result = read_gate(from_file)
     else:
-        asked = _policy(policy, margin, alpha, on_undecided, allow)
-        result = _decide(files or [], baseline, asked, options, sequential=sequential, output=output, seed=seed)
+        try:
+            asked = _policy(policy, margin, alpha, on_undecided, allow)
+            result = _decide(files or [], baseline, asked, options, sequential=sequential, output=output, seed=seed)
+        except EvalkitError as error:
+            if annotate and _in_github():
+                from evalkit.reports.annotations import error_command
+
+                print(error_command(error.message), file=sys.stderr)
+            raise
     written = _write(result, paths, step_summary=step_summary)
     if sequential and output is not None:
         from evalkit.results import samples_path
@@ -228,7 +235,8 @@ def _named(
             (True, False): "one baseline beside --sequential: evalkit gate base.json --sequential --model MODEL",
             (True, True): "no file beside --sequential and --baseline",
         }[sequential, baseline is not None]
-        raise UsageError(f"{len(files)} result files were given", hint=f"give {what}")
+        given = f"{len(files)} result file{' was' if len(files) == 1 else 's were'} given"
+        raise UsageError(given, hint=f"give {what}")
     if sequential and options["model"] is None:
         raise UsageError("--sequential evaluates a candidate, and none is named", hint="add --model MODEL")
     if not sequential and (options["model"] is not None or options["tasks"] is not None):
@@ -294,6 +302,10 @@ def _write(result: GateResult, paths: dict[str, Path | None], *, step_summary: b
     return [path for path in paths.values() if path is not None]
 
 
+def _in_github() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
@@ -310,7 +322,7 @@ def _show(result: GateResult, output_format: Format, written: Sequence[Path], *,
         from evalkit.reports.gate import render
 
         render(result, standard_output(), written)
-    if annotate and os.environ.get("GITHUB_ACTIONS") == "true":
+    if annotate and _in_github():
         from evalkit.reports.annotations import workflow_commands
 
         # the runner reads both streams; standard output may be a document that they would break

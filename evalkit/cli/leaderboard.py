@@ -45,7 +45,7 @@ ENDINGS = {
 
 
 def command(
-    files: Annotated[list[Path], typer.Argument(metavar="RUN.json...", help="Result files.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(metavar="RUN.json", help="Result files.", show_default=False)],
     tasks: Annotated[
         str | None,
         typer.Option(

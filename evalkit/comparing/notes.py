@@ -5,16 +5,22 @@ from __future__ import annotations
 from evalkit.comparing.draft import Draft
 from evalkit.results import Spread
 
+SHOWN = 5
+
 
 def notes(one: Draft) -> tuple[str, ...]:
     """The notes, most important first."""
     return (*_identity(one), *_documents(one), *_seeds(one))
 
 
+def same(one: Draft) -> bool:
+    """Whether every document has the same score in both runs."""
+    return all(rows[0].estimate.same and not rows[0].blocked for rows in one.rows.values())
+
+
 def _identity(one: Draft) -> list[str]:
     first, second = one.before.run.model, one.after.run.model
-    mains = [rows[0].estimate for rows in one.rows.values()]
-    same_scores = all(estimate.same for estimate in mains)
+    same_scores = same(one)
     same_weights = bool(first.weights_sha256) and first.weights_sha256 == second.weights_sha256
     if first.adapter != second.adapter and same_weights:
         return [
@@ -37,26 +43,33 @@ def _identity(one: Draft) -> list[str]:
 
 
 def _documents(one: Draft) -> list[str]:
-    found = []
+    """How many documents are compared, where that is not all; tasks of which the same is to be said together."""
+    tasks: dict[str, list[str]] = {}
     for name, pairs in one.pairs.items():
         pairing = pairs.pairing
         if not pairing.dropped:
             continue
-        counts = [len(side.run.tasks[name].samples) for side in (one.before, one.after)]
-        text = f"{name}: compared on the {pairing.paired:,} documents that both runs scored"
+        text = f"compared on the {pairing.paired:,} documents that both runs scored"
         if pairing.only_before or pairing.only_after:
-            text += f" ({one.before.label} has {counts[0]:,}, {one.after.label} {counts[1]:,})"
+            before, after = (len(side.run.tasks[name].samples) for side in (one.before, one.after))
+            text += f" ({one.before.label} has {before:,}, {one.after.label} {after:,})"
         for side, unscored in ((one.before, pairing.unscored_before), (one.after, pairing.unscored_after)):
             if unscored:
                 text += f"; {len(unscored):,} could not be scored by {side.label}"
-        found.append(text)
-    if len(found) > 5:
-        total = sum(pairs.pairing.paired for pairs in one.pairs.values())
+        tasks.setdefault(text, []).append(name)
+    if len(tasks) > SHOWN:
+        paired = sum(pairs.pairing.paired for pairs in one.pairs.values())
         dropped = sum(pairs.pairing.dropped for pairs in one.pairs.values())
+        count = sum(len(names) for names in tasks.values())
         return [
-            f"compared on the {total:,} documents that both runs scored; {dropped:,} of {len(found)} tasks are in no pair"
+            f"compared on the {paired:,} documents that both runs scored; {dropped:,} of {count} tasks are in no pair"
         ]
-    return found
+    return [f"{_listed(names)}: {text}" for text, names in tasks.items()]
+
+
+def _listed(names: list[str]) -> str:
+    left = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 def _seeds(one: Draft) -> list[str]:

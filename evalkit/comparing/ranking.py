@@ -5,32 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from evalkit.comparing.common_tasks import (
-    Common,
-    common_tasks,
-    comparable,
-    is_share,
-    leaves,
-    main_metric,
-    wanted_tasks,
-)
+from evalkit.comparing.common_tasks import Common, common_tasks, comparable, main_metric, wanted_tasks
 from evalkit.comparing.conditions import allowed_fields
-from evalkit.comparing.groups import group_weights
 from evalkit.comparing.pairwise import pairwise
-from evalkit.comparing.score_matrix import Leaf, Mean, TaskScores, task_scores
+from evalkit.comparing.ranked_scores import By, Chosen, Scores, benchmarks_of, columns_of, usable_tasks
 from evalkit.comparing.sides import Source, load_sides
 from evalkit.comparing.single_metric import single_metric
 from evalkit.comparison import Change, Ranking, Side, Standing, Verdict
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.results import Run
-
-By = Literal["benchmark", "category", "task"]
-
-LARGE = 8
-"""Members of a group from which on it is one benchmark, not several."""
 
 
 def leaderboard(
@@ -86,7 +70,7 @@ def rank(
             hint="evaluate the models in the same way, or allow the difference with --allow FIELD",
         )
     common = common_tasks(ranked) if wanted is None else Common(wanted, {})
-    chosen, left_out = _usable([side.run for side in ranked], common)
+    chosen, left_out = usable_tasks([side.run for side in ranked], common)
     if chosen.roots:
         return _by_mean(ranked, chosen, common, left_out, not_ranked, by, alpha)
     found = _by_metric(ranked, common, left_out, not_ranked, alpha)
@@ -95,112 +79,12 @@ def rank(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """What the runs are ranked by.
-
-    Attributes:
-        roots: Tasks and groups.
-        matrices: Scores of all their tasks.
-    """
-
-    roots: tuple[str, ...]
-    matrices: Mapping[Leaf, TaskScores]
-
-
-def _usable(runs: Sequence[Run], common: Common) -> tuple[_Chosen, dict[str, str]]:
-    """The common tasks whose scores can be averaged, and why the others cannot."""
-    found: list[str] = []
-    matrices: dict[Leaf, TaskScores] = {}
-    left_out = {name: "not in all runs" for names in common.missing.values() for name in names}
-    for name in common.names:
-        made = _matrices(runs, name)
-        if isinstance(made, str):
-            left_out[name] = made
-        else:
-            found.append(name)
-            matrices |= made
-    return _Chosen(tuple(found), matrices), left_out
-
-
-def _matrices(runs: Sequence[Run], name: str) -> dict[Leaf, TaskScores] | str:
-    """The scores of each task of a task or group; else, in words, why it has none that could be averaged."""
-    metrics = {main_metric(run, name)[0] for run in runs}
-    if len(metrics) > 1:
-        return f"the runs have different metrics: {', '.join(sorted(metrics))}"
-    if not all(is_share(main_metric(run, name)[1]) for run in runs):
-        return f"{metrics.pop()} is no share of 1 of which more is better"
-    weights = [_weights(run, name, {task: 1 for task in run.tasks}) for run in runs]
-    if any(one is None or one.keys() != (weights[0] or {}).keys() for one in weights):
-        return "the runs do not tell how its score is made, or make it differently"
-    found: dict[Leaf, TaskScores] = {}
-    for leaf in weights[0] or {}:
-        if not all(_is_mean(run, leaf) for run in runs):
-            return f"{leaf[1]} of {leaf[0]} is no mean over documents"
-        scores = task_scores(runs, leaf)
-        if scores is None:
-            return f"no document of {leaf[0]} is in all runs"
-        found[leaf] = scores
-    return found
-
-
-def _weights(run: Run, name: str, sizes: Mapping[str, int]) -> Mapping[Leaf, float] | None:
-    if name in run.groups:
-        return group_weights(run, name, sizes)
-    return {(name, main_metric(run, name)[0]): 1.0}
-
-
-def _is_mean(run: Run, leaf: Leaf) -> bool:
-    task, metric = leaf
-    values = [sample.metrics[metric] for sample in run.tasks[task].samples if metric in sample.metrics]
-    value = run.tasks[task].metrics[metric].value
-    return bool(values) and math.isclose(math.fsum(values) / len(values), value, rel_tol=1e-3, abs_tol=1e-3)
-
-
 def _no_tasks(common: Common, left_out: Mapping[str, str]) -> str:
     why = next((f": {name}: {reason}" for name, reason in left_out.items() if name in common.names), "")
     if not why and common.missing:
         label, names = max(common.missing.items(), key=lambda item: len(item[1]))
         why = f": {label} lacks {', '.join(names[:5])}"
     return f"the runs have no task in common that they could be ranked by{why}"
-
-
-class _Scores:
-    """Means over any of the chosen tasks and groups, and what is within them."""
-
-    def __init__(self, run: Run, chosen: _Chosen) -> None:
-        self.run = run
-        self.matrices = chosen.matrices
-        self.sizes = {task: matrix.n for (task, _), matrix in chosen.matrices.items()}
-        self.metrics = dict(chosen.matrices.keys())
-
-    def weights(self, name: str) -> Mapping[Leaf, float]:
-        """What each task counts in a task's or group's score; nothing where that is not known."""
-        if name in self.run.tasks:
-            return {(name, self.metrics[name]): 1.0} if name in self.metrics else {}
-        own = group_weights(self.run, name, self.sizes) if set(self.run.leaves(name)) <= self.sizes.keys() else None
-        return own if own is not None and own.keys() <= self.matrices.keys() else {}
-
-    def mean(self, names: Sequence[str]) -> Mean:
-        """The plain mean over tasks and groups, of which each has the weights of its own tasks."""
-        weights: dict[Leaf, float] = {}
-        for name in names:
-            for leaf, weight in self.weights(name).items():
-                weights[leaf] = weights.get(leaf, 0.0) + weight / len(names)
-        return Mean(self.matrices, weights)
-
-    def normalized(self, name: str) -> list[float]:
-        """Each run's score of a task or group with chance taken out: (score - chance) / (1 - chance), 0 where negative.
-
-        The second Open LLM Leaderboard's rule (its page "Scores Normalization"): subtasks are normalised before they are
-        averaged, each alike; where guessing has no meaning chance is 0.
-        """
-        parts = []
-        for leaf in self.weights(name):
-            chance = self.run.tasks[leaf[0]].metrics[leaf[1]].chance or 0.0
-            scores = [float(score) for score in self.matrices[leaf].means]
-            parts.append([max(0.0, (score - chance) / (1 - chance)) if chance < 1 else 0.0 for score in scores])
-        return [math.fsum(values) / len(parts) for values in zip(*parts, strict=True)]
 
 
 def _by_metric(
@@ -234,7 +118,7 @@ def _by_metric(
 
 def _by_mean(
     sides: Sequence[Side],
-    chosen: _Chosen,
+    chosen: Chosen,
     common: Common,
     left_out: Mapping[str, str],
     not_ranked: Mapping[str, str],
@@ -242,9 +126,9 @@ def _by_mean(
     alpha: float,
 ) -> Ranking:
     run = sides[0].run
-    scores = _Scores(run, chosen)
-    benchmarks = _benchmarks(run, chosen.roots, scores)
-    columns = tuple(name for name in _columns(run, benchmarks, by) if scores.weights(name))
+    scores = Scores(run, chosen)
+    benchmarks = benchmarks_of(run, chosen.roots, scores)
+    columns = tuple(name for name in columns_of(run, benchmarks, by) if scores.weights(name))
     mean = scores.mean(chosen.roots)
     metric = main_metric(run, chosen.roots[0])[0] if len(chosen.roots) == 1 else "mean over tasks"
     pairs = pairwise(mean, metric, alpha)
@@ -308,24 +192,6 @@ def _ordered(
     )
 
 
-def _benchmarks(run: Run, names: Sequence[str], scores: _Scores) -> tuple[str, ...]:
-    """What the second leaderboard averages: the ranked tasks; of a single group that weighs its members alike, these."""
-    if len(names) > 1 or names[0] not in run.groups or run.groups[names[0]].weighting != "tasks":
-        return tuple(names)
-    members = run.groups[names[0]].tasks
-    known = len(members) <= LARGE and all(scores.weights(member) for member in members)
-    return members if known else tuple(names)
-
-
-def _columns(run: Run, benchmarks: Sequence[str], by: By) -> tuple[str, ...]:
-    if by == "benchmark":
-        return tuple(benchmarks)
-    if by == "task":
-        return tuple(dict.fromkeys(task for name in benchmarks for task in leaves(run, name)))
-    members = [run.groups[name].tasks if name in run.groups else (name,) for name in benchmarks]
-    return tuple(dict.fromkeys(name for one in members for name in one))
-
-
 def _apart(change: Change) -> bool:
     return change.verdict is Verdict.IMPROVED
 
@@ -351,7 +217,7 @@ def _tie_groups(order: Sequence[int], pairs: Mapping[tuple[int, int], Change]) -
     return found
 
 
-def _notes(sides: Sequence[Side], chosen: _Chosen) -> list[str]:
+def _notes(sides: Sequence[Side], chosen: Chosen) -> list[str]:
     dropped = {task: matrix.dropped for (task, _), matrix in chosen.matrices.items() if matrix.dropped}
     found = []
     if dropped:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from evalkit.comparing.attribution import flips
 from evalkit.comparing.draft import Draft, Row
-from evalkit.comparing.notes import notes
+from evalkit.comparing.notes import notes, same
 from evalkit.comparing.pairing import joined
 from evalkit.comparing.verdict import POWER, decide
 from evalkit.comparison import Change, Comparison, Pairing, TaskChange, Verdict
@@ -106,6 +106,7 @@ def _comparison(
         only_before=one.selected.only_before,
         only_after=one.selected.only_after,
         notes=notes(one),
+        same=same(one),
     )
 
 

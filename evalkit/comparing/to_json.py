@@ -29,6 +29,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
             for one in comparison.conditions
         ],
         "notes": list(comparison.notes),
+        "same": comparison.same,
         "roots": list(comparison.roots),
         "overall": None if comparison.overall is None else change_to_json(comparison.overall),
         "tasks": {name: _task(task) for name, task in comparison.tasks.items()},

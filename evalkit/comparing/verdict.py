@@ -43,7 +43,7 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
     if change.gain < 0 and (
         (real and change.gain <= -change.margin) or (p / 2 < change.alpha and limits[1] < -change.margin)
     ):
-        return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change), more_items=None)
+        return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change, family), more_items=None)
     if real and change.gain > 0:
         return replace(change, verdict=Verdict.IMPROVED, reason=_improved(change), more_items=None)
     if limits[0] > -change.margin:
@@ -114,11 +114,18 @@ def _improved(change: Change) -> str:
     return f"better by {amount(change, change.gain)} {_evidence(change)}{_touches_zero(change)}"
 
 
-def _regressed(change: Change) -> str:
+def _regressed(change: Change, family: int) -> str:
     text = f"worse by {amount(change, -change.gain)} {_evidence(change)}"
-    if change.margin:
-        text += f", tolerated was {amount(change, change.margin)}"
-    return text + _touches_zero(change)
+    limits = change.gain_margin_interval
+    if change.is_real_loss and change.gain <= -change.margin:
+        tolerated = f", tolerated was {amount(change, change.margin)}" if change.margin else ""
+        return text + tolerated + _touches_zero(change)
+    assert limits is not None
+    level = f"{100 * (1 - change.alpha):g} %"
+    return (
+        f"{text}; a one-sided test at {level} says by {amount(change, -limits[1])} or more, tolerated was "
+        f"{amount(change, change.margin)}{_correction(change, family)}"
+    )
 
 
 def _touches_zero(change: Change) -> str:

@@ -5,6 +5,19 @@ from __future__ import annotations
 from evalkit.comparing.amounts import amount, is_share, number
 from evalkit.comparison import Cause, Change, Comparison, Verdict
 
+_FIRST = {
+    Verdict.IMPROVED: "{after} is better than {before} on {count} of {total} tasks",
+    Verdict.REGRESSED: "{after} is worse than {before} on {count} of {total} tasks",
+    Verdict.WITHIN_MARGIN: "{after} is within the margin of {before} on {count} of {total} tasks",
+    Verdict.UNDECIDED: "{after} against {before}: undecided on {count} of {total} tasks",
+}
+_FURTHER = {
+    Verdict.REGRESSED: "worse on {count}",
+    Verdict.WITHIN_MARGIN: "within the margin on {count}",
+    Verdict.UNDECIDED: "undecided on {count}",
+    Verdict.NOT_COMPARABLE: "not comparable on {count}",
+}
+
 
 def headline(comparison: Comparison) -> str:
     """The verdict in one sentence: "tuned is better than base on 3 of 9 tasks, worse on 1, undecided on 5"."""
@@ -13,23 +26,23 @@ def headline(comparison: Comparison) -> str:
     total = len(comparison.roots)
     if counts[Verdict.NOT_COMPARABLE] == total:
         return f"{after} and {before} cannot be compared"
+    if comparison.same:
+        return f"{after} and {before} are the same: every document has the same score in both"
     if total == 1:
         return _single(comparison, comparison.tasks[comparison.roots[0]].change)
-    said = [
-        text
-        for verdict, text in (
-            (Verdict.IMPROVED, f"better than {before} on {{}}"),
-            (Verdict.REGRESSED, "worse on {}"),
-            (Verdict.WITHIN_MARGIN, "within the margin on {}"),
-            (Verdict.UNDECIDED, "undecided on {}"),
-            (Verdict.NOT_COMPARABLE, "not comparable on {}"),
-        )
-        for text in [text.format(counts[verdict])]
-        if counts[verdict]
-    ]
-    first, rest = said[0], said[1:]
-    subject = f"{after} against {before}: {first}" if not counts[Verdict.IMPROVED] else f"{after} is {first}"
-    return ", ".join([f"{subject} of {total} tasks", *rest])
+    first, *further = [verdict for verdict in (*_FIRST, Verdict.NOT_COMPARABLE) if counts[verdict]]
+    said = [_FIRST[first].format(after=after, before=before, count=counts[first], total=total)]
+    said += [_FURTHER[verdict].format(count=counts[verdict]) for verdict in further]
+    return ", ".join(said) + _mean(comparison)
+
+
+def _mean(comparison: Comparison) -> str:
+    """What the mean over tasks shows, where it shows something: it has all documents, and sees what no task does alone."""
+    change = comparison.overall
+    if change is None or change.verdict not in (Verdict.IMPROVED, Verdict.REGRESSED):
+        return ""
+    direction = "better" if change.verdict is Verdict.IMPROVED else "worse"
+    return f"; {direction} by {amount(change, abs(change.gain))} in the mean"
 
 
 def _single(comparison: Comparison, change: Change) -> str:

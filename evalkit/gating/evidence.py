@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -90,9 +91,9 @@ class TaskEvidence:
         self.total = len(documents)
         self.asked = 0
         self.scored = 0
-        self._low, self._high = bounds
+        self.bounds = bounds
         self._sign = 1 if higher_is_better else -1
-        self._waiting = ordered(documents, seed)
+        self._waiting = deque(ordered(documents, seed))
         self._asking: list[list[Document]] = []
         self._heaviest = max(sum(one.weight for one in unit) for unit in self._waiting)
         self._units: list[tuple[float, float, float]] = []
@@ -111,7 +112,7 @@ class TaskEvidence:
         """The documents to ask next, at least so many where there are as many: whole clusters, in the fixed order."""
         chosen = 0
         while self._waiting and chosen < count:
-            unit = self._waiting.pop(0)
+            unit = self._waiting.popleft()
             self._asking.append(unit)
             chosen += len(unit)
         self.asked += chosen
@@ -163,8 +164,8 @@ class TaskEvidence:
         return inside
 
     def _range(self, of_gain: bool) -> tuple[float, float]:
-        span = self._high - self._low
-        return (-span, span) if of_gain else (self._low, self._high)
+        low, high = self.bounds
+        return (low - high, high - low) if of_gain else self.bounds
 
     def _value(self, unit: tuple[float, float, float], of_gain: bool, mean: float) -> float:
         weight, gain, score = unit

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Protocol
 
 from evalkit.comparison import Side
-from evalkit.data import DatasetInfo
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.gating.evidence import FAILING, ORDER, PASSING, Key, TaskEvidence
 from evalkit.gating.measure import leaves, roots_and_inner
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
 from evalkit.gating.watched import SEQUENTIAL_SHARE, Watched, watch
+from evalkit.gating.words import signed
 from evalkit.results import Run, Sample
 
 FIRST_LOOK = 50
@@ -49,11 +50,6 @@ class Offer(Protocol):
     @property
     def version(self) -> int:
         """Of the task."""
-        ...
-
-    @property
-    def dataset(self) -> DatasetInfo:
-        """Where its rows came from."""
         ...
 
     @property
@@ -131,6 +127,8 @@ class SequentialGate:
                 f"task {name} is version {offer.version} now, the baseline was made with version {task.version}",
                 hint="make the baseline anew with this version of evalkit",
             )
+        if task.shots != offer.shots and "shots" not in allowed:
+            raise NotComparableError(f"task {name} has {offer.shots} few-shot examples, {task.shots} in the baseline")
         before, now = [sample.id for sample in task.samples], [item.id for item in offer.items]
         common = frozenset(before) & frozenset(now)
         union = len(frozenset(before) | frozenset(now))
@@ -225,7 +223,7 @@ class SequentialGate:
         assert watched.evidence is not None
         return watched.evidence
 
-    @property
+    @cached_property
     def total(self) -> int:
         """Documents there are, of all deciding tasks."""
         return len(
@@ -262,7 +260,7 @@ class SequentialGate:
         asked = self.sizes[-1]
         known = [f"{name} {one.settled.value}" for name, one in self.watched.items() if one.settled is not None]
         open_ones = [
-            f"{name} {100 * evidence.gain:+.1f} points so far" if one.metrics and evidence.total else name
+            f"{name} {signed(evidence.gain, evidence.bounds == (0.0, 1.0))} so far"
             for name, one in self.watched.items()
             if one.settled is None and (evidence := one.evidence) is not None
         ]
@@ -287,5 +285,6 @@ def final_sides(gate: SequentialGate, base: Side, candidate: Side) -> tuple[Side
     from evalkit.gating.subset import restricted, with_group_scores
 
     prompts = {name: gate.prompts.get(name) or task.prompt_sha256 for name, task in candidate.run.tasks.items()}
-    run = restricted(base.run, candidate.run, prompts, gate.described())
+    settings = {name: value for name, value in candidate.run.settings.items() if name in gate.described()}
+    run = restricted(base.run, candidate.run, prompts, settings)
     return replace(base, run=with_group_scores(run)), candidate

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from evalkit.backends.base import Backend
-from evalkit.data import DataOptions, DatasetInfo
+from evalkit.data import DataOptions
 from evalkit.registry import ResolvedGroup, Selection
 from evalkit.results import Run, Sample, samples_path, write_samples
 from evalkit.runner.answering import Answering, open_journal, sample_of
@@ -32,14 +32,12 @@ class Offer:
     Attributes:
         items: Its documents.
         version: Version of the task.
-        dataset: Where its rows came from.
         shots: Number of few-shot examples.
         prompt_sha256: Hash over all prompts, as a result file has it.
     """
 
     items: Sequence[Item]
     version: int
-    dataset: DatasetInfo
     shots: int
     prompt_sha256: str
 
@@ -48,7 +46,7 @@ class Chooser(Protocol):
     """Who says what is asked next."""
 
     def described(self) -> Mapping[str, object]:
-        """JSON values: how it chooses, for the run's settings."""
+        """JSON values: how it chooses, for the settings of a run over some of the documents."""
         ...
 
     def begin(self, offers: Mapping[str, Offer]) -> None:
@@ -113,7 +111,8 @@ def evaluate_in_looks(
             part = _part(ready, chosen)
             with watch.stage("scores"):
                 run = assemble(_pruned(selection, part), part, answering.answers, settings, watch.seconds)
-                run = replace(run, settings={**run.settings, **chooser.described()})
+                if len(chosen) < len(ready.asked):  # with all documents it is a run like any other
+                    run = replace(run, settings={**run.settings, **chooser.described()})
             if output is not None:
                 write_samples(samples_path(output), sample_rows(part.asked, answering.answers))
                 run.save(output)
@@ -129,9 +128,7 @@ def _offers(ready: Ready) -> dict[str, Offer]:
     for one in ready.asked:
         asked[one.run.key].append(one)
     return {
-        run.key: Offer(
-            [one.item for one in asked[run.key]], run.version, run.dataset, run.shots, prompts_sha256(asked[run.key])
-        )
+        run.key: Offer([one.item for one in asked[run.key]], run.version, run.shots, prompts_sha256(asked[run.key]))
         for run in ready.runs
     }
 

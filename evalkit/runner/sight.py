@@ -146,7 +146,7 @@ def _sight(documents: int, effective: float, parts: Sequence[tuple[float, PairSp
         for points in POINTS:
             # models that differ by so much disagree at least as often
             own = binary_difference_variance(max(variance, points), points) if is_binary else variance
-            needed[points] = math.ceil(items_needed(own, points) * documents / effective)
+            needed[points] = math.ceil(items_needed(own, points) * documents / effective - 1e-6)
     return Sight(documents, effective, difference, is_share, needed, basis)
 
 
@@ -170,10 +170,18 @@ def sights(
     def sight(shares: Mapping[str, float]) -> Sight:
         return mean_sight([(weight, documents[task], spreads[task]) for task, weight in shares.items()])
 
-    found = {name: sight(weights[name]) for name in reversed(list(groups))}
-    found |= {name: task_sight(count, spreads[name]) for name, count in documents.items()}
     inner = {member for group in groups.values() for member in group.members}
     roots = [name for name in weights if name not in inner]
+    place = {name: position for position, name in enumerate(documents)}
+    roots.sort(key=lambda name: min((place[task] for task in weights[name]), default=len(place)))
+    found: dict[str, Sight] = {}
+    waiting = roots[::-1]
+    while waiting:
+        name = waiting.pop()
+        found.setdefault(
+            name, task_sight(documents[name], spreads[name]) if name in documents else sight(weights[name])
+        )
+        waiting += reversed(groups[name].members if name in groups else ())
     if len(roots) < 2 or not all(spread.is_share for spread in spreads.values()):
         return found, None
     shares: dict[str, float] = {}

@@ -109,7 +109,7 @@ def expected_error_interval(
 
     Resamples of the ECE are biased upwards once more; a plain percentile interval would lie above what it shall hold. Near
     0 that does not suffice: where `perfect_calibration_p` rejects nothing, the interval begins at 0. Simulated coverage of
-    95 %: 0.97 without an error, 0.89 to 0.94 with one of 0.03 or 0.1 (n = 100 to 2,000).
+    95 %: 0.97 without an error, about 0.9 with one of 0.03 or 0.1 (n = 100 to 2,000).
 
     Returns:
         None for fewer than two items, and where the resamples show no variance.

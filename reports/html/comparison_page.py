@@ -103,7 +103,9 @@ def _subline(comparison: Comparison) -> str:
 
 def _chips(comparison: Comparison) -> Iterator[Chip]:
     for difference in comparison.conditions:
-        yield Chip("stop" if difference.blocks and not difference.allowed else "warn", _difference(difference))
+        stops = difference.blocks and not difference.allowed
+        text = _difference(difference)
+        yield Chip("stop", f"not comparable: {text}") if stops else Chip("warn", text)
     limit = comparison.after.run.settings.get("limit")
     if limit not in (None, "none") and not any(one.field == "limit" for one in comparison.conditions):
         yield Chip("warn", f"only a part of the documents: limit {visible(str(limit))}")
@@ -141,7 +143,7 @@ def _tally(comparison: Comparison) -> Iterator[tuple[str, int, str]]:
 
 def _overall(comparison: Comparison) -> str:
     change = comparison.overall
-    if change is None:
+    if change is None or change.verdict is Verdict.NOT_COMPARABLE:
         return ""
     percent = share(change)
     text = f"Mean over the {len(comparison.roots)} tasks: {figures.score(change.before, percent)} before, "
@@ -234,7 +236,7 @@ def _made(comparison: Comparison) -> dict[str, Any]:
             "text": made.command("verify", side.path),
         }
         for side in sides
-        if side.path
+        if side.path and side.origin == "evalkit"
     ]
     found = {f"Notes on {visible(side.label)}": notes(side.run) for side in sides}
     return {

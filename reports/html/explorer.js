@@ -362,7 +362,8 @@ Explorer.prototype.choices = function (item, entry) {
   const { index } = this;
   const gold = index.gold[item] ?? [];
   const shares = entry.sides.map((side) => (side?.logs ? normalised(side.logs) : null));
-  const lengths = /acc_norm/.test(index.metrics[0][item]);
+  const picks = entry.sides.map((side, number) => this.pick(item, number, entry, side));
+  const lengths = picks.some((pick) => pick.byLength);
   const rows = entry.choices.map((choice, place) => {
     const right = gold.includes(place);
     return make(
@@ -370,13 +371,25 @@ Explorer.prototype.choices = function (item, entry) {
       { class: right ? "gold" : null },
       make("th", { scope: "row" }, LETTERS[place] ?? String(place + 1)),
       make("td", { class: "choice", dir: "auto" }, ...this.pieces(choice), right ? make("span", { class: "tag right" }, "right") : null),
-      entry.sides.map((side, number) => make("td", {}, shares[number] ? this.bar(side.logs[place], shares[number][place], number, index.picked[number]?.[item] === place) : "")),
+      entry.sides.map((side, number) => make("td", {}, shares[number] ? this.bar(side.logs[place], shares[number][place], number, picks[number].place === place) : "")),
     );
   });
   const head = make("tr", {}, make("th", {}), make("th", { scope: "col" }, "choice"), index.labels.map((label) => make("th", { scope: "col" }, label)));
   const more = entry.sides[0]?.more ? make("p", { class: "facts-line" }, `${entry.sides[0].more} further choices are in the sample log.`) : null;
-  const note = entry.choices.length > 1 ? "Bars: share of the probability of all choices; beside them the log-probability in nats. Framed: picked." + (lengths ? " acc_norm picks by log-probability per character instead." : "") : null;
+  const note = entry.choices.length > 1 ? "Bars: share of the probability of all choices; beside them the log-probability in nats. Framed: picked" + (lengths ? ", by log-probability per character (acc_norm)." : ".") : null;
   return make("div", {}, make("table", { class: "choices" }, make("thead", {}, head), make("tbody", {}, rows)), more, note ? make("p", { class: "facts-line" }, note) : null);
+};
+
+/** What the main metric takes as picked: the most probable choice, for acc_norm the most probable for its length. */
+Explorer.prototype.pick = function (item, number, entry, side) {
+  const { index } = this;
+  const plain = { place: index.picked[number]?.[item], byLength: false };
+  const [name, value] = index.metrics[number][item].split(", ")[0].split(" ");
+  if (name !== "acc_norm" || !side?.logs || entry.choices.some((choice) => typeof choice !== "string")) return plain;
+  const scores = side.logs.map((log, place) => log / [...entry.choices[place].replace(/^ /, "")].length);
+  const place = scores.indexOf(Math.max(...scores));
+  // a task may measure its choices otherwise than they stand in the log: then the metric's own value tells
+  return (index.gold[item] ?? []).includes(place) === (Number(value) === 1) ? { place, byLength: true } : plain;
 };
 
 function normalised(logs) {

@@ -127,7 +127,8 @@ def _plain(item: Item, labels: Sequence[str], records: Sequence[Record | None]) 
             text += f", margin {figures.difference(distance, False)} nats"
         if one is not None and one.output is not None:
             text += f": {_text(one.output, 600)}"
-        elif one is not None and one.answer:
+        elif one is not None and one.answer and next(iter(side.metrics), "") == "acc":
+            # other metrics pick otherwise than the log says
             text += f": {one.answer}"
         lines.append((visible(label), text))
     outcomes = " → ".join(visible(side.outcome) for side in item.sides)

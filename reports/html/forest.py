@@ -82,7 +82,14 @@ def forest(
     across = {"type": "quantitative", "scale": {"domain": list(ends), "nice": False, "zero": False}}
     value_axis = {"title": axis, "tickCount": ticks, "labelOverlap": True}
     shared = _Shared(position, {**across, "axis": value_axis}, layout)
-    layers = [*_ground(rows, shared, zero), *_intervals(shared), *_words(shared), *_brackets(brackets, shared)]
+    lanes = _lanes(brackets)
+    aside = 6 * len(set(lanes))  # what the words on the right make room for
+    layers = [
+        *_ground(rows, shared, zero),
+        *_intervals(shared),
+        *_words(shared, aside),
+        *_brackets(brackets, lanes, shared),
+    ]
     return {"data": values(data), "width": layout.plot, "height": STEP * len(rows), "layer": layers}
 
 
@@ -190,7 +197,7 @@ def _intervals(shared: _Shared) -> list[Spec]:
     ]
 
 
-def _words(shared: _Shared) -> list[Spec]:
+def _words(shared: _Shared, aside: int) -> list[Spec]:
     layout = shared.layout
     size = 12 if layout.is_narrow else 13
     field = "short" if layout.is_narrow else "text"
@@ -206,24 +213,35 @@ def _words(shared: _Shared) -> list[Spec]:
     ]
     layers.append(
         {
-            "mark": text_mark(fontSize=size, limit=layout.texts - 12, fill=SOFT),
-            "encoding": {"y": shared.y, "x": {"value": layout.plot + 12}, "text": {"field": field}},
+            "mark": text_mark(fontSize=size, limit=layout.texts - 12 - aside, fill=SOFT),
+            "encoding": {"y": shared.y, "x": {"value": layout.plot + 12 + aside}, "text": {"field": field}},
         }
     )
     return layers
 
 
-def _brackets(brackets: Sequence[tuple[int, int]], shared: _Shared) -> list[Spec]:
-    """A line beside the rows of each group; neighbours that overlap stand beside one another."""
-    found = []
+def _lanes(brackets: Sequence[tuple[int, int]]) -> list[int]:
+    """A lane for each bracket, the first that no earlier bracket with one of its rows is in."""
+    lanes: list[int] = []
     for place, (first, last) in enumerate(brackets):
+        taken = {
+            lane for lane, (start, end) in zip(lanes, brackets[:place], strict=True) if start <= last and first <= end
+        }
+        lanes.append(next(lane for lane in range(place + 1) if lane not in taken))
+    return lanes
+
+
+def _brackets(brackets: Sequence[tuple[int, int]], lanes: Sequence[int], shared: _Shared) -> list[Spec]:
+    """A line beside the rows of each group."""
+    found = []
+    for (first, last), lane in zip(brackets, lanes, strict=True):
         data = [{"row": first - 0.3, "to": last + 0.3, "about": f"rows {first + 1} to {last + 1} are tied"}]
         found.append(
             {
                 "data": values(data),
                 "mark": {"type": "rule", "stroke": SOFT, "strokeWidth": 3, "strokeCap": "round"},
                 "encoding": {
-                    "x": {"value": shared.layout.plot + 5 + 6 * (place % 3)},
+                    "x": {"value": shared.layout.plot + 8 + 6 * lane},
                     "y": shared.y,
                     "y2": {"field": "to"},
                     "description": {"field": "about"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def _index(items: Sequence[Item], records: Sequence[Mapping[Key, Record]]) -> di
         "causes": causes.names,
         "task": [tasks[item.task] for item in items],
         "id": [visible(item.id) for item in items],
-        "gain": [None if item.gain is None else _short(item.gain) for item in items],
+        "gain": [_short(item.gain) for item in items],
         "cause": [causes[item.cause] if item.cause else -1 for item in items],
         "outcome": [[outcomes[item.sides[side].outcome] for item in items] for side in sides],
         "margin": [[_short(margin(item.sides[side])) for item in items] for side in sides],
@@ -127,7 +128,7 @@ def _line(item: Item, records: Sequence[Mapping[Key, Record]]) -> str:
 
 
 def _short(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
 
 
 def _entry(sides: Sequence[Record | None]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ def position_chart(biases: Sequence[PositionBias], labels: Sequence[str], n: int
                     "about": about,
                 }
             )
-    text = f"How often each place is right and is picked, {figures.count(n)} questions. A is the first choice."
+    text = f"How often each place is right and is picked, {figures.count(n)} questions. A is the first choice; "
+    text += "picked is the most probable one."
     key = [("bar-gold", "right answers"), *sides_key(labels)]
     return chart("Does it prefer a place?", text, lambda layout: _position(rows), key=key, layouts=(SMALL,))
 

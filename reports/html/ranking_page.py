@@ -13,7 +13,9 @@ from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table
 from evalkit.reports.html.forest import ForestRow, forest
 from evalkit.reports.html.verdicts import share
+from evalkit.reports.rows import is_percentage
 from evalkit.reports.text import visible
+from evalkit.results import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,8 @@ def _forest_row(standing: Standing, percent: bool) -> ForestRow:
         value=scale * standing.score,
         limits=None if standing.interval is None else (scale * standing.interval[0], scale * standing.interval[1]),
         kind="score",
-        text=f"\u2003{text}",  # the lines of ties are in between
-        short=f"\u2003{text}",
+        text=text,
+        short=text,
         about=f"{label}: place {standing.rank}, {text}{f', interval {ends}' if ends else ''}{tied}",
     )
 
@@ -156,10 +158,9 @@ def _forest_row(standing: Standing, percent: bool) -> ForestRow:
 
 
 def _row(ranking: Ranking, standing: Standing, percent: bool) -> StandingRow:
-    normalized = [standing.normalized.get(task) for task in _columns(ranking)]
     mean = standing.normalized_score
     scores = [standing.scores.get(task) for task in _columns(ranking)]
-    shares = [value is not None and normal is not None for value, normal in zip(scores, normalized, strict=True)]
+    shares = [_is_share(standing.side.run, task) for task in _columns(ranking)]
     sort = {"rank": float(standing.rank), "score": standing.score, "chance": -9.0 if mean is None else mean}
     sort |= {f"task{place}": -9.0 if value is None else value for place, value in enumerate(scores)}
     return StandingRow(
@@ -172,6 +173,12 @@ def _row(ranking: Ranking, standing: Standing, percent: bool) -> StandingRow:
         scores=tuple(figures.score(value, is_share) for value, is_share in zip(scores, shares, strict=True)),
         sort=sort,
     )
+
+
+def _is_share(run: Run, name: str) -> bool:
+    """Whether a task's or group's main metric is shown in percent."""
+    result = run.groups.get(name) or run.tasks.get(name)
+    return result is not None and is_percentage(next(iter(result.metrics.values())))
 
 
 def _pairs(ranking: Ranking) -> Table:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from os.path import commonpath
+from itertools import groupby, takewhile
 from pathlib import Path
 
 from evalkit.reports.text import visible_lines
@@ -97,7 +97,7 @@ def record(rows: Sequence[SampleRow]) -> Record:
         kind=first.kind,
         prompt=clip(prompt, PROMPT),
         choices=tuple(clip(text, CHOICE) for text in texts[:CHOICES]),
-        log_probabilities=tuple(row.log_probability for row in rows[: CHOICES if texts else 1]),
+        log_probabilities=tuple(_finite(row.log_probability) for row in rows[: CHOICES if texts else 1]),
         output=clip(first.continuation, OUTPUT) if is_text else None,
         answer=None if first.answer is None else visible_lines(first.answer[:2_000]),
         target=visible_lines(first.target[:2_000]),
@@ -107,14 +107,19 @@ def record(rows: Sequence[SampleRow]) -> Record:
     )
 
 
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _prompt_and_choices(rows: Sequence[SampleRow]) -> tuple[str, list[str]]:
     """What all requests of a document begin with, and how each goes on."""
     prompts = {row.prompt for row in rows}
     if len(prompts) == 1:
         return rows[0].prompt, [row.continuation for row in rows]
     # choices within the prompt (WinoGrande): the prompts differ, what is scored may be the same
-    shared = commonpath(list(prompts))
-    shared = shared[: shared.rfind(" ") + 1]
+    same = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
+    start = "".join(column[0] for column in same)
+    shared = start[: start.rfind(" ") + 1]
     return shared, [row.prompt[len(shared) :] + row.continuation for row in rows]
 
 
@@ -124,8 +129,3 @@ def snippet(prompt: Clipped, room: int = 100) -> str:
     question = text.rpartition("\n\n")[2] if prompt.omitted or "\n\n" in text else text
     line = " ".join(question.split())
     return line[:room]
-
-
-def shared_log_probabilities(records: Mapping[tuple[str, str], Record]) -> int:
-    """Number of records with a log-probability for each of several choices."""
-    return sum(len(one.choices) > 1 and None not in one.log_probabilities for one in records.values())

@@ -96,6 +96,12 @@ def test_a_process_in_ci(folder: Path, tmp_path: Path) -> None:
     assert summary.read_text() == f"# Before\n{markdown}"
 
 
+def test_a_gate_without_a_decision_is_an_annotation_too(folder: Path) -> None:
+    result = gate(folder, "none.json", "regressed.json", GITHUB_ACTIONS="true")
+    assert (result.returncode, result.stdout) == (4, "")
+    assert result.stderr.splitlines()[0] == "::error title=evalkit gate::there is no baseline none.json"
+
+
 def test_documents_on_standard_output_stay_whole(folder: Path) -> None:
     for output_format, start in (("json", "{"), ("markdown", "<!--")):
         arguments = ["base.json", "regressed.json", "--format", output_format]
@@ -131,7 +137,7 @@ def test_the_printed_policy_can_be_used(folder: Path, tmp_path: Path) -> None:
     [
         (["none.json", "harmless.json"], 4, "error: there is no baseline none.json\nhint: make one: evalkit run"),
         (["base.json", "none.json"], 2, "none.json does not exist"),
-        (["base.json"], 2, "1 result files were given\nhint: give a baseline and a candidate"),
+        (["base.json"], 2, "1 result file was given\nhint: give a baseline and a candidate"),
         (["base.json", "harmless.json", "--baseline", "base.json"], 2, "give one candidate beside --baseline"),
         (["base.json", "harmless.json", "--policy", "none.yaml"], 2, "--print-policy > gate.yaml writes one"),
         (["base.json", "harmless.json", "--margin", "two"], 2, "--margin 'two' is no size"),

@@ -15,7 +15,7 @@ import evalkit
 from evalkit.comparing.compare import compare, compare_all
 from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.results import Run, TaskResult
+from evalkit.results import Run, Spread, TaskResult
 from evalkit.stats.paired import mcnemar_mid_p, tango
 from tests.comparing.examples import generated, group, model_run, paired, real, task_result, text_result
 
@@ -135,6 +135,7 @@ def test_identical_runs_are_said_to_be() -> None:
     first = model_run("base", {"arc": task, "book": book})
     found = compare(first, model_run("base", {"arc": task, "book": book}))
     assert any("the models are the same" in note and "every document" in note for note in found.notes)
+    assert found.headline() == "base (2) and base are the same: every document has the same score in both"
     arc, word = found.tasks["arc"].change, found.tasks["book"].change
     assert arc.verdict is Verdict.WITHIN_MARGIN
     assert arc.interval is not None
@@ -252,6 +253,33 @@ def test_flips_that_changed_with_most_conviction_come_first() -> None:
     assert [int(flip.id, 16) for flip in flips] == [2, 3, 1]
 
 
+def test_few_shot_seeds_are_taken_together_and_said_to_be() -> None:
+    def seeded(values: list[float]) -> TaskResult:
+        task = real(values, "acc")
+        samples = tuple(
+            replace(sample, outcome="mixed" if sample.metrics["acc"] == 0.5 else "right", fields={"by_seed": []})
+            for sample in task.samples
+        )
+        value = replace(task.metrics["acc"], spread=Spread((1, 2), (task.metrics["acc"].value,) * 2))
+        counts = {name: sum(one.outcome == name for one in samples) for name in ("mixed", "right")}
+        return replace(task, samples=samples, metrics={"acc": value}, outcomes=counts)
+
+    found = compare(*two(arc=(seeded([0.5, 1.0, 0.5, 1.0]), seeded([1.0, 1.0, 0.5, 0.5]))))
+    change = found.tasks["arc"].change
+    assert change.test.startswith("paired t")
+    assert (change.fixed, change.broken) == (1, 1)
+    assert "arc: scores are means over few-shot seeds" in found.notes[-1]
+
+
+def test_files_of_older_versions_tell_no_range() -> None:
+    before, after = (
+        replace(task, metrics={"acc": replace(task.metrics["acc"], bounds=None)}) for task in paired(60, 12, 4, 24)
+    )
+    change = compare(*two(arc=(before, after))).tasks["arc"].change
+    assert change.bounds == (0.0, 1.0)
+    assert change.margin == pytest.approx(0.01)
+
+
 def test_all_pairs_share_the_correction() -> None:
     tasks = [paired(40, 14, 3, 43)[0], paired(40, 14, 3, 43)[1], paired(40, 9, 8, 43)[1]]
     runs = [model_run(name, {"arc": task}) for name, task in zip("abc", tasks, strict=True)]
@@ -340,7 +368,7 @@ def check(found: Comparison, name: str) -> None:
     if change.verdict is Verdict.UNDECIDED and excludes:
         assert "Holm" in change.reason or "just" in change.reason or "loss" in change.reason
     if change.verdict in (Verdict.IMPROVED, Verdict.REGRESSED) and not excludes:
-        assert "just holds 0" in change.reason
+        assert "just holds 0" in change.reason or "one-sided" in change.reason
     if change.verdict is Verdict.WITHIN_MARGIN and excludes and change.gain < 0:
         assert "real loss" in change.reason or "Holm" in change.reason or "just" in change.reason
     assert change.reason

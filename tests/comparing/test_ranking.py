@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -313,3 +314,14 @@ def test_runs_without_a_difference_are_seldom_told_apart() -> None:
         ]
         wrong += any(change.verdict is Verdict.IMPROVED for change in rank(sides).pairs.values())
     assert wrong <= 3
+
+
+def test_the_public_function_takes_runs_or_files(tmp_path: Path) -> None:
+    import evalkit
+
+    runs = [side(name, {"arc": pattern(right, 50)}).run for name, right in (("a", 20), ("b", 40))]
+    runs[0].save(tmp_path / "a.json")
+    found = evalkit.leaderboard([tmp_path / "a.json", runs[1]])
+    assert labels(found) == ["b", "a"]
+    assert found.to_json()["standings"][0]["label"] == "b"
+    assert found.to_markdown().startswith("**b is best, beyond chance**")

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from evalkit.comparing.compare import compare
 from evalkit.comparing.sides import load_sides
 from evalkit.errors import EvalkitError, UsageError
-from evalkit.results import Run
+from evalkit.results import MetricValue, Run, Sample, TaskResult
 from tests.comparing.examples import group, model_run, task_result, text_result, with_setting
+from tests.result_examples import DATASET
 
 RUN = model_run("base", {"arc": task_result([1.0, 0.0, 1.0]), "book": text_result([-2.0, -3.0])})
 
@@ -173,3 +174,24 @@ def test_any_wrong_value_is_an_error_or_a_comparison_never_a_crash(tmp_path: Pat
 def test_what_a_perplexity_is_made_of_must_be_numbers(tmp_path: Path, field: str, value: Any) -> None:
     message = edited(tmp_path, assigned("tasks", "book", "samples", 0, field, value=value))
     assert message.startswith(f"base.json: tasks.book.samples[0].{field} is no number")
+
+
+def bleu_run(rows: list[Any], value: float) -> Run:
+    samples = tuple(
+        Sample(f"{place:016x}", place, None, "scored", {"bleu": 1.0}, {"bleu_statistics": row})
+        for place, row in enumerate(rows)
+    )
+    score = MetricValue(value, None, None, True, None, bounds=(0.0, 100.0))
+    return model_run("base", {"wmt": TaskResult(1, DATASET, 0, "e" * 64, 2, {"bleu": score}, {"scored": 2}, samples)})
+
+
+def test_what_a_corpus_score_is_made_of(tmp_path: Path) -> None:
+    row = [[10.0, 10.0, 10.0, 9.0, 8.0, 7.0, 10.0, 9.0, 8.0, 7.0]]
+    assert load_sides([bleu_run([row, row], 100.0)])
+    assert (
+        "tasks.wmt.metrics.bleu.value is 50.0, but its samples give 100.0"
+        in refused(bleu_run([row, row], 50.0)).message
+    )
+    for strange in ([row[0][:-1]], [["x"] * 10], "x", [row], [], row * 2):
+        message = refused(bleu_run([row, strange], 100.0)).message
+        assert "tasks.wmt.samples[1].bleu_statistics is no list of lists of numbers" in message

@@ -68,7 +68,9 @@ def test_a_sure_and_large_loss_needs_no_two_sided_test() -> None:
     found = change(0, 2, 20, 178)
     assert found.gain_margin_interval is not None
     assert found.gain_margin_interval[1] < -found.margin
-    assert decide(replace(found, p_adjusted=0.08)).verdict is Verdict.REGRESSED
+    held = decide(replace(found, p_adjusted=0.08))
+    assert held.verdict is Verdict.REGRESSED
+    assert "a one-sided test at 95 % says by 5.6 points or more, tolerated was 1.0 point" in held.reason
     assert decide(replace(found, p_adjusted=0.12)).verdict is Verdict.UNDECIDED
 
 

@@ -78,6 +78,13 @@ def test_the_deciding_tasks_are_one_family_for_holm() -> None:
     assert row.p == pytest.approx(5 * alone.p)  # type: ignore[operator]
 
 
+def test_a_task_that_cannot_be_compared_costs_the_others_nothing() -> None:
+    before, after = many({"a": (30, 15), "b": (30, 20)})
+    alone = decide(*(replace(run, tasks={"a": run.tasks["a"]}) for run in (before, after))).rows[0].p
+    few = replace(after, tasks={"a": after.tasks["a"], "b": task_result(values(1000, seed=1)[:500])})
+    assert next(row.p for row in decide(before, few).rows if row.task == "a") == alone
+
+
 def test_an_informational_regression_is_shown_and_decides_nothing() -> None:
     result = decide(*many({"a": (0, 0), "b": (80, 10)}), "tasks: {b: {informational: true}}")
     assert result.exit_code == 0
@@ -169,6 +176,11 @@ def test_floors(floor: str, by: str, code: int) -> None:
 def test_a_required_gain(lost: int, learned: int, code: int, reason: Reason) -> None:
     result = decide(*pair(lost, learned), "defaults: {require_gain: 2.5pt, margin: 3pt}")
     assert (result.exit_code, result.findings[-1].check, result.findings[-1].reason) == (code, Check.GAIN, reason)
+
+
+def test_a_gain_that_is_large_enough_and_not_sure_is_not_shown() -> None:
+    result = decide(*pair(1, 4, n=100), "defaults: {require_gain: 2pt, margin: 30pt}")
+    assert (result.exit_code, result.findings[-1].reason) == (3, Reason.UNCLEAR)
 
 
 def unreadable(task: TaskResult, count: int) -> TaskResult:

@@ -93,6 +93,16 @@ def test_a_weighted_mean_is_what_is_tested() -> None:
     assert one.against(WITHIN) < 20
 
 
+def test_weights_scale_the_hypothesis_too() -> None:
+    # every document loses exactly the margin: whatever its weight, nothing can be won by betting on either side
+    found = [Document(("quiz", str(place)), None, 0.25 + place % 4, 0.5) for place in range(200)]
+    one = evidence(found, margin=0.1)
+    ask_all(one, {document.key: 0.4 for document in found})
+    assert one.against(WITHIN) == pytest.approx(1.0)
+    assert one.against(BEYOND) == pytest.approx(1.0)
+    assert one.against(NO_LOSS) > 100
+
+
 def test_documents_without_an_answer_say_nothing() -> None:
     one = evidence(documents(50))
     keys = one.next(50)

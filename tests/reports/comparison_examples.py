@@ -160,6 +160,7 @@ def example_ranking() -> Ranking:
             normalized={"quiz": 0.7 - 0.12 * place, "exam": 0.65 - 0.12 * place},
             rank=(1, 2, 2, 3)[place],
             ties=ties.get(label, ()),
+            normalized_score=0.675 - 0.12 * place,
         )
         for place, label in enumerate(labels)
     )

@@ -182,7 +182,7 @@ def test_conditions_are_chips(comparison: Comparison, tmp_path: Path) -> None:
     )
     path = write_comparison(replace(comparison, conditions=differences), tmp_path / "page.html")
     text = path.read_text()
-    assert '<li class="chip stop">prompt: ' in text
+    assert '<li class="chip stop">not comparable: prompt: ' in text
     assert '<li class="chip warn">dtype: float32 → bfloat16, allowed</li>' in text
     assert "only a part of the documents: limit 0.02" in text
     assert "3 answers unreadable after" in text

@@ -102,6 +102,8 @@ def test_groups_and_the_overall_mean() -> None:
     spread = PairSpread(0.2, 1.0, True, True, "x")
     found, overall = sights(documents, dict.fromkeys(documents, spread), groups)
     assert list(found) == ["outer", "inner", "a", "b", "c", "d"]
+    first = {"d": 200, "a": 100, "b": 300, "c": 400}
+    assert list(sights(first, dict.fromkeys(first, spread), groups)[0]) == ["d", "outer", "inner", "a", "b", "c"]
     assert found["inner"].effective == pytest.approx(400)
     assert found["outer"].effective == pytest.approx(800)
     assert overall is not None

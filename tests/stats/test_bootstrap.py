@@ -76,6 +76,20 @@ def test_bca_of_a_skewed_mean_and_of_a_ratio_as_scipy_has_it() -> None:
     assert interval.high > percentile[1] + 0.01  # the skew moves it
 
 
+def log_variance(values: Statistics, axis: int = -1) -> Statistics:
+    return np.asarray(np.log(np.var(values, axis=axis)))
+
+
+def test_bca_of_a_biased_statistic_as_scipy_has_it() -> None:
+    values = np.random.default_rng(11).exponential(size=8)
+    interval = bca_bootstrap(values, lambda rows: float(log_variance(rows)), 4000)
+    expected = stats.bootstrap(
+        (values,), log_variance, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert interval is not None
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.04)
+
+
 def test_bca_over_groups() -> None:
     generator = np.random.default_rng(7)
     shifts = np.repeat(generator.normal(size=20), 5)

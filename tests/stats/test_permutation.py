@@ -130,6 +130,16 @@ def test_few_documents_are_swapped_in_every_way() -> None:
     assert approximate_randomization(before, before, mean, resamples=1000) == 1.0
 
 
+def test_few_groups_are_swapped_whole() -> None:
+    moved = np.array([0.3, -0.1, 0.2, 0.2, -0.4, 0.1, 0.5, 0.05])
+    groups = [[0, 5], [1, 2], [3, 7], [4, 6]]
+    expected = all_flips([float(moved[group].sum()) for group in groups])
+    before = np.full((8, 1), 0.5)
+    p = approximate_randomization(before, before + moved[:, None], mean, groups, resamples=1000)
+    assert p == pytest.approx(expected) == sign_flip(moved.tolist(), [0, 1, 1, 2, 3, 0, 3, 2])
+    assert p != approximate_randomization(before, before + moved[:, None], mean, resamples=1000)
+
+
 def test_groups_are_swapped_and_drawn_whole() -> None:
     generator = np.random.default_rng(6)
     shift = np.repeat(generator.normal(size=40), 5)
