@@ -124,7 +124,10 @@ def _task(before: Run, after: Run, name: str, pairs: Pairs, metric: str) -> Iter
 
 def _data(before: Run, after: Run, first: TaskResult, second: TaskResult, pairs: Pairs) -> Iterator[_Found]:
     one, two = first.dataset, second.dataset
-    names = [" ".join(filter(None, (data.id, data.config, data.split))) for data in (one, two)]
+    # the hub calls a data set's only configuration "default"; lm-eval's log leaves it out
+    configs = ["" if data.config == "default" else data.config for data in (one, two)]
+    named = zip((one, two), configs, strict=True)
+    names = [" ".join(filter(None, (data.id, config, data.split))) for data, config in named]
     if names[0] != names[1]:
         # the same documents under another name are the same data
         yield _found("data", names, pairs.pairing.coverage < SAME_DATA)

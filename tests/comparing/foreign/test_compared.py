@@ -23,10 +23,7 @@ def test_the_same_run_by_evalkit_and_by_lm_eval_is_comparable_and_the_same(sourc
     assert {comparison.before.origin, comparison.after.origin} == {"evalkit", "lm-eval"}
     assert list(comparison.tasks) == list(Run.load(EVALKIT).tasks)
     assert [one for one in comparison.conditions if one.blocks] == []
-    assert {one.field for one in comparison.conditions} == {
-        "engine",
-        "data",
-    }  # data: HellaSwag's configuration "default"
+    assert {one.field for one in comparison.conditions} == {"engine"}
     for name, task in comparison.tasks.items():
         assert task.pairing.coverage == 1.0
         assert task.change.difference == pytest.approx(0.0, abs=1e-6 * task.change.before), name

@@ -294,7 +294,7 @@ def read_with_group(folder: Path, value: float) -> Run:
         (lambda document: document.pop("configs"), f"results_{DATE}.json: configs is missing"),
         (lambda document: document.update(configs=[]), "configs is a list, expected an object"),
         (lambda document: document["n-shot"].update(arc_easy="0"), "n-shot.arc_easy is a string, expected a whole"),
-        (lambda document: document.update(date=1e300), "date is 1e[+]300, which is no time"),
+        (lambda document: document.update(date=1e20), "date is 1e[+]20, which is no time"),
         (lambda document: document["config"].update(limit="ten"), "config.limit is a string, expected a number"),
         (
             lambda document: document["configs"]["arc_easy"].pop("output_type"),
