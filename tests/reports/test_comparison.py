@@ -65,7 +65,7 @@ def test_the_terminal() -> None:
         *("1,000", "42.0%", "46.0%", "+4.0", "+2.3", "to", "+5.8", "60/20", "improved"),
     ]
     assert rows["piqa"][-2:] == ["within", "margin"]
-    assert rows["blocked"][1:] == ["10", "60.0%", "60.0%", "+0.0", "1/1", "not", "comparable"]
+    assert rows["blocked"][1:] == ["10", "60.0%", "60.0%", "0.0", "1/1", "not", "comparable"]
     assert "mmlu (12 tasks)" in text
     assert "mmlu_subject_03" not in text
     assert "wikitext ↓" in text
