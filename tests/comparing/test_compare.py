@@ -223,7 +223,7 @@ def test_unscored_documents_are_counted_and_listed() -> None:
     before, after = paired(3, 1, 0, 1)
     failed = replace(after.samples[0], outcome="errored", metrics={})
     outcomes = {"right": 3, "wrong": 1, "errored": 1}
-    value = replace(after.metrics["acc"], value=3 / 4)
+    value = replace(after.metrics["acc"], value=3 / 4, stderr=0.25)
     after = replace(after, samples=(failed, *after.samples[1:]), outcomes=outcomes, metrics={"acc": value})
     pairing = compare(*two(arc=(before, after))).tasks["arc"].pairing
     assert pairing.unscored_after == (failed.id,)

@@ -18,7 +18,8 @@ from evalkit.results import MetricValue, Run, Sample, TaskResult
 from tests.comparing.examples import group, model_run, task_result, text_result, with_setting
 from tests.result_examples import DATASET
 
-RUN = model_run("base", {"arc": task_result([1.0, 0.0, 1.0]), "book": text_result([-2.0, -3.0])})
+ARC = task_result([1.0, 0.0, 1.0])
+RUN = model_run("base", {"arc": ARC, "book": text_result([-2.0, -3.0])}, {"all": group("all", {"arc": ARC})})
 
 
 def saved(folder: Path, name: str = "base.json", run: Run = RUN) -> Path:
@@ -118,6 +119,31 @@ EDITS: dict[str, tuple[Any, str]] = {
         "base.json: tasks.arc.samples[1].index is true or false, expected a whole number",
     ),
     "huge": (assigned("tasks", "arc", "samples", 1, "acc", value=10**400), "samples[1].acc is too large a number"),
+    "interval": (
+        assigned("tasks", "arc", "metrics", "acc", "ci95", value=[0.1, 0.2]),
+        "base.json: tasks.arc.metrics.acc.ci95 is [0.1, 0.2], but the value is 0.666",
+    ),
+    "interval the wrong way round": (
+        assigned("tasks", "arc", "metrics", "acc", "ci95", value=[0.9, 0.1]),
+        "base.json: tasks.arc.metrics.acc.ci95 is [0.9, 0.1]",
+    ),
+    "stderr": (
+        assigned("tasks", "arc", "metrics", "acc", "stderr", value=0.01),
+        "base.json: tasks.arc.metrics.acc.stderr is 0.01, but its samples give 0.333",
+    ),
+    "negative stderr": (
+        assigned("tasks", "book", "metrics", "word_perplexity", "stderr", value=-1.0),
+        "base.json: tasks.book.metrics.word_perplexity.stderr is -1.0",
+    ),
+    "chance": (
+        assigned("tasks", "arc", "metrics", "acc", "chance", value=1.0),
+        "base.json: tasks.arc.metrics.acc.chance is 1.0, but the score goes from 0.0 to 1.0",
+    ),
+    "group": (
+        assigned("groups", "all", "metrics", "acc", "ci95", value=[0.1, 0.2]),
+        "base.json: groups.all.metrics.acc.ci95 is [0.1, 0.2]",
+    ),
+    "created": (assigned("created", value="yesterday"), "base.json: created is 'yesterday', which is no ISO 8601 date"),
     "schema": (assigned("schema", value="evalkit.result/9"), "base.json: the schema is evalkit.result/9"),
 }
 

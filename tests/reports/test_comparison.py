@@ -152,7 +152,7 @@ def test_unpaired_documents_are_listed() -> None:
                     n=5,
                     samples=after.samples[:5],
                     outcomes={"right": 5, "wrong": 0},
-                    metrics={"acc": replace(after.metrics["acc"], value=1.0)},
+                    metrics={"acc": replace(after.metrics["acc"], value=1.0, stderr=0.0)},
                 )
             },
             limit="5",
