@@ -34,13 +34,13 @@ class Format(StrEnum):
 
 def command(
     files: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="BASE.json TUNED.json [MORE.json ...]",
             help="Results of evalkit run, or logs of lm-eval and others, by file or folder; the first is the baseline.",
             show_default=False,
         ),
-    ],
+    ] = None,
     tasks: Annotated[
         str | None, typer.Option("--tasks", "-t", metavar="NAMES", help="Only these tasks or groups, comma-separated.")
     ] = None,
@@ -89,7 +89,7 @@ def command(
 
     Documents are paired by content. Results that were asked different questions are not judged; see --allow.
     """
-    if len(files) < 2:
+    if files is None or len(files) < 2:
         raise UsageError("a comparison needs two results", hint="evalkit compare base.json tuned.json")
     options: dict[str, Any] = {
         "margin": parse_margin(margin),
@@ -199,12 +199,13 @@ def _nothing_compared(found: Comparison) -> NotComparableError:
     fields = list(dict.fromkeys(one.field for one in found.conditions if one.blocks and not one.allowed))
     if not fields:
         return NotComparableError(
-            f"{found.before.label} and {found.after.label} share no document",
+            f"{found.before.source} and {found.after.source} share no document",
             hint="run both on the same data, with limits that overlap",
         )
     names = ",".join(field for field in fields if field != "group")
     return NotComparableError(
-        f"{found.before.label} and {found.after.label} were asked different questions: {', '.join(fields)} differ",
+        f"{found.before.source} and {found.after.source} were asked different questions: {', '.join(fields)} "
+        f"{'differs' if len(fields) == 1 else 'differ'}",
         hint="run both in the same way" + (f', or compare all the same with --allow "{names}"' if names else ""),
     )
 
