@@ -135,8 +135,13 @@ def _names(text: str | None) -> list[str] | None:
 
 def _check_places(output: Path | None, html: Path | None, files: list[Path]) -> list[Path]:
     """The files to write, once it is sure that they can be, and that no result is overwritten."""
+    from evalkit.cli.endings import check_ending
     from evalkit.files import check_writable
 
+    if output is not None:
+        check_ending(output, "JSON", "-o writes the numbers as NAME.json, --html a page; --format markdown prints")
+    if html is not None:
+        check_ending(html, "HTML", "--html writes a page as NAME.html, -o the numbers as NAME.json")
     wanted = [path for path in (output, html) if path is not None]
     for path in wanted:
         if path.resolve() in {file.resolve() for file in files}:

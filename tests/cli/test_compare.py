@@ -107,6 +107,11 @@ def test_slips(folder: Path, tmp_path: Path) -> None:
         assert error.hint == "evalkit compare base.json tuned.json"
     assert "given twice" in refused(base, base).message
     assert "does not exist" in refused(base, tmp_path / "no.json").message
+    for option, name, what in (("-o", "x.html", "JSON"), ("-o", "x.MD", "JSON"), ("--html", "x.json", "HTML")):
+        error = refused(base, tuned, option, tmp_path / name)
+        assert f"{name} would hold {what}" in error.message
+        assert "--html" in (error.hint or "")
+        assert not (tmp_path / name).exists()
     assert "one of the results" in refused(base, tuned, "-o", tuned).message
     assert "neither run has a task" in refused(base, tuned, "--tasks", "mmlu").message
     assert "--margin 'lots'" in refused(base, tuned, "--margin", "lots").message
