@@ -98,7 +98,8 @@ def _changed(first: _Sums, second: _Sums) -> npt.NDArray[np.bool_]:
 
     by_rounding = SLACK * np.maximum(1.0, np.abs(first.above))
     changed: npt.NDArray[np.bool_] = np.abs(second.above - first.above) > by_rounding
-    return changed | (second.below != first.below)
+    changed |= second.below != first.below
+    return changed
 
 
 def _gains(first: _Sums, second: _Sums, *, rising: bool) -> Array:
