@@ -66,6 +66,11 @@ class Side:
     path: Path | None = None
     origin: str = "evalkit"
 
+    @property
+    def source(self) -> str:
+        """What an error names: the file, or the label of a run that came from none."""
+        return self.label if self.path is None else str(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class FieldDifference:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from evalkit.comparing.amounts import is_share, number, p_value
+from evalkit.comparing.amounts import is_share, number, p_value, span, step
 from evalkit.comparing.words import unreadable
 from evalkit.comparison import Change, Comparison, FieldDifference, Flip, TaskChange, Verdict
 from evalkit.reports.rows import FOLDED_FROM
@@ -30,7 +30,7 @@ class ChangeRow:
         n: Pairs of documents.
         metric: Name of the metric.
         lower_is_better: Whether less is better.
-        before: Percent for metrics that go from 0 to 1, else 4 significant digits.
+        before: Percent for metrics that go from 0 to 1, else 3 significant digits.
         after: Likewise.
         difference: after - before, in points for percent.
         interval: Its confidence limits; empty where unknown.
@@ -100,7 +100,7 @@ def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
         before=score(change, change.before),
         after=score(change, change.after),
         difference=step(change, change.difference),
-        interval="" if limits is None else f"{step(change, limits[0])} to {step(change, limits[1])}",
+        interval="" if limits is None else span(change, *limits),
         moved=f"{change.fixed:,}/{change.broken:,}",
         p="" if change.p_adjusted is None else p_value(change.p_adjusted).replace(" ", ""),
         visible="" if change.detectable is None else step(change, change.detectable).lstrip("+"),
@@ -112,11 +112,6 @@ def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
 def score(change: Change, value: float) -> str:
     """A score in the unit of its metric."""
     return f"{100 * value:.1f}%" if is_share(change) else number(value)
-
-
-def step(change: Change, value: float) -> str:
-    """A difference with its sign: points for percent, else 3 significant digits."""
-    return f"{100 * value:+.1f}" if is_share(change) else number(value, sign=True)
 
 
 def reasons(comparison: Comparison) -> list[str]:

@@ -20,7 +20,7 @@ def markdown(comparison: Comparison, *, expand: bool = False, flips: int = 10, l
         flips: Documents listed at most.
         list_unpaired: List the documents that are in no pair.
     """
-    level = f"{100 * (1 - comparison.alpha):g} % interval"
+    level = f"{100 * (1 - comparison.alpha):g}% interval"
     headings = ["task", "metric", "n", "before", "after", "change", level, "fixed / broken", "p", "smallest visible"]
     lines = [
         f"**{escape(comparison.headline())}**",

@@ -4,80 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evalkit.cli import compare_options as options
 from evalkit.comparison import Verdict
 from evalkit.errors import NotComparableError, UsageError
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison
 
-SECTIONS = {
-    "What is compared": ("tasks", "metric", "allow"),
-    "How it is judged": ("margin", "alpha"),
-    "What is shown": ("output_format", "expand", "flips", "unpaired"),
-    "Files": ("output", "html"),
-}
-
-
-class Format(StrEnum):
-    """How a comparison is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
-
 
 def command(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="BASE.json TUNED.json [MORE.json ...]",
-            help="Results of evalkit run, or logs of lm-eval and others, by file or folder; the first is the baseline.",
-            show_default=False,
-        ),
-    ],
-    tasks: Annotated[
-        str | None, typer.Option("--tasks", "-t", metavar="NAMES", help="Only these tasks or groups, comma-separated.")
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            "--metric", "-m", metavar="NAMES", help="Only these metrics; the first that a task has decides its verdict."
-        ),
-    ] = None,
-    allow: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELDS",
-            help="Compare although these differ: prompt, shots, decoding, data ..., comma-separated, or all.",
-        ),
-    ] = None,
-    margin: Annotated[
-        str,
-        typer.Option(
-            metavar="LOSS",
-            help="Tolerated loss: 2pt or 0.02 of a metric's range; of a perplexity, that share of the first one.",
-        ),
-    ] = "1pt",
-    alpha: Annotated[float, typer.Option(metavar="P", help="Level of all tests.")] = 0.05,
-    output_format: Annotated[Format, typer.Option("--format", help="Of what is printed.")] = Format.terminal,
-    expand: Annotated[bool, typer.Option("--expand", help="Show every member of large groups.")] = False,
-    flips: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Changed documents that are listed.  [default: 10]", show_default=False),
-    ] = None,
-    unpaired: Annotated[bool, typer.Option("--unpaired", help="List the documents that are in no pair.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write the comparison as JSON.")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE.html", help="Write one self-contained page.")
-    ] = None,
+    files: options.Files = None,
+    tasks: options.Tasks = None,
+    metric: options.Metrics = None,
+    allow: options.Allow = None,
+    margin: options.Margin = "1pt",
+    alpha: options.Alpha = 0.05,
+    output_format: options.OutputFormat = options.Format.terminal,
+    expand: options.Expand = False,
+    flips: options.Flips = None,
+    unpaired: options.Unpaired = False,
+    output: options.Output = None,
+    html: options.Html = None,
 ) -> None:
     """Compare results: which tasks got better or worse, by how much, and whether that is more than chance.
 
@@ -89,9 +41,9 @@ def command(
 
     Documents are paired by content. Results that were asked different questions are not judged; see --allow.
     """
-    if len(files) < 2:
+    if files is None or len(files) < 2:
         raise UsageError("a comparison needs two results", hint="evalkit compare base.json tuned.json")
-    options: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "margin": parse_margin(margin),
         "alpha": alpha,
         "allow": _names(allow) or (),
@@ -103,11 +55,11 @@ def command(
         for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
             if given is not None:
                 raise UsageError(f"{option} shows two results", hint="leave it out, or give two files")
-        _several(files, options, output_format, output, paths, expand)
+        _several(files, chosen, output_format, output, paths, expand)
         return
     from evalkit.comparing.compare import compare
 
-    found = compare(files[0], files[1], **options)
+    found = compare(files[0], files[1], **chosen)
     if output is not None:
         _write_json(found.to_json(), output)
     if html is not None:
@@ -135,8 +87,13 @@ def _names(text: str | None) -> list[str] | None:
 
 def _check_places(output: Path | None, html: Path | None, files: list[Path]) -> list[Path]:
     """The files to write, once it is sure that they can be, and that no result is overwritten."""
+    from evalkit.cli.endings import check_ending
     from evalkit.files import check_writable
 
+    if output is not None:
+        check_ending(output, "JSON", "-o writes the numbers as NAME.json, --html a page; --format markdown prints")
+    if html is not None:
+        check_ending(html, "HTML", "--html writes a page as NAME.html, -o the numbers as NAME.json")
     wanted = [path for path in (output, html) if path is not None]
     for path in wanted:
         if path.resolve() in {file.resolve() for file in files}:
@@ -146,11 +103,11 @@ def _check_places(output: Path | None, html: Path | None, files: list[Path]) -> 
 
 
 def _show(
-    found: Comparison, output_format: Format, paths: list[Path], expand: bool, flips: int, unpaired: bool
+    found: Comparison, output_format: options.Format, paths: list[Path], expand: bool, flips: int, unpaired: bool
 ) -> None:
-    if output_format is Format.json:
+    if output_format is options.Format.json:
         _print_json(found.to_json())
-    elif output_format is Format.markdown:
+    elif output_format is options.Format.markdown:
         from evalkit.reports.comparison_markdown import markdown
 
         typer.echo(markdown(found, expand=expand, flips=flips, list_unpaired=unpaired), nl=False)
@@ -163,8 +120,8 @@ def _show(
 
 def _several(
     files: list[Path],
-    options: dict[str, Any],
-    output_format: Format,
+    chosen: dict[str, Any],
+    output_format: options.Format,
     output: Path | None,
     paths: list[Path],
     expand: bool,
@@ -172,12 +129,12 @@ def _several(
     from evalkit.comparing.compare import compare_all
     from evalkit.comparing.to_json import comparisons_to_json
 
-    found = compare_all(files, **options)
+    found = compare_all(files, **chosen)
     if output is not None:
         _write_json(comparisons_to_json(found), output)
-    if output_format is Format.json:
+    if output_format is options.Format.json:
         _print_json(comparisons_to_json(found))
-    elif output_format is Format.markdown:
+    elif output_format is options.Format.markdown:
         from evalkit.reports.comparison_markdown import markdown_all
 
         typer.echo(markdown_all(found, expand=expand), nl=False)
@@ -199,12 +156,13 @@ def _nothing_compared(found: Comparison) -> NotComparableError:
     fields = list(dict.fromkeys(one.field for one in found.conditions if one.blocks and not one.allowed))
     if not fields:
         return NotComparableError(
-            f"{found.before.label} and {found.after.label} share no document",
+            f"{found.before.source} and {found.after.source} share no document",
             hint="run both on the same data, with limits that overlap",
         )
     names = ",".join(field for field in fields if field != "group")
     return NotComparableError(
-        f"{found.before.label} and {found.after.label} were asked different questions: {', '.join(fields)} differ",
+        f"{found.before.source} and {found.after.source} were asked different questions: {', '.join(fields)} "
+        f"{'differs' if len(fields) == 1 else 'differ'}",
         hint="run both in the same way" + (f', or compare all the same with --allow "{names}"' if names else ""),
     )
 

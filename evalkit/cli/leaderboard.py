@@ -44,6 +44,19 @@ ENDINGS = {
 }
 
 
+WHAT = {
+    Format.terminal: "text",
+    Format.markdown: "Markdown",
+    Format.csv: "CSV",
+    Format.latex: "LaTeX",
+    Format.json: "JSON",
+    Format.html: "HTML",
+}
+"""What each format is, in words."""
+SAYS_ITSELF = (Format.terminal, Format.markdown)
+"""Formats that tell which runs are not ranked where a reader sees it."""
+
+
 def command(
     files: Annotated[list[Path], typer.Argument(metavar="RUN.json", help="Result files.", show_default=False)],
     tasks: Annotated[
@@ -97,7 +110,7 @@ def command(
     if len(files) < 2:
         raise UsageError("a leaderboard needs at least two result files", hint="evalkit leaderboard runs/*.json")
     ranking = rank(load_sides(files), tasks=_names(tasks), by=by.value, alpha=alpha, allow=_names(allow) or ())
-    for label, why in ranking.not_ranked.items():
+    for label, why in ranking.not_ranked.items() if output is not None or chosen not in SAYS_ITSELF else ():
         typer.echo(f"note: {label} is not ranked: {why}", err=True)
     _write(_sorted(ranking, sort), chosen, output)
 
@@ -107,6 +120,10 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _format(given: Format | None, output: Path | None) -> Format:
+    if given is not None and output is not None:
+        from evalkit.cli.endings import check_ending
+
+        check_ending(output, WHAT[given], "leave --format out: the ending says it; or give the file another one")
     if given is None and output is not None:
         if output.suffix not in ENDINGS and not output.is_dir():
             raise UsageError(f"{output} has no ending that says what to write", hint="add --format, or use .md or .csv")

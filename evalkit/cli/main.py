@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evalkit import __version__
-from evalkit.cli import compare, data, gate, leaderboard, plan, rate, report, run, tasks
+from evalkit.cli import compare, compare_options, data, gate, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
@@ -46,7 +46,7 @@ app = typer.Typer(
 )
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
-app.command(name="compare", cls=sectioned(compare.SECTIONS))(compare.command)
+app.command(name="compare", cls=sectioned(compare_options.SECTIONS))(compare.command)
 app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)

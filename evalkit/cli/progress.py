@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +19,18 @@ if TYPE_CHECKING:
 
 # Seconds between lines where the display cannot be redrawn.
 PLAIN_INTERVAL = 15.0
+# Columns of a file or a log, unless COLUMNS says otherwise.
+LOG_WIDTH = 120
 # Tasks whose running score is shown at once.
 SCORES_SHOWN = 6
 
 
 def standard_output() -> Console:
-    """The console that results are printed to."""
+    """The console that results are printed to; a file or a log, which has no width, gets room for every column."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    has_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
+    return Console(highlight=False, width=None if has_width else LOG_WIDTH)
 
 
 @contextmanager

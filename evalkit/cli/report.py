@@ -22,6 +22,8 @@ FORMATS: Mapping[str, str] = {
     "json": ".comparison.json",
 }
 """Format -> ending of its file."""
+WHAT = {"html": "HTML", "md": "Markdown", "junit": "XML", "csv": "CSV", "latex": "LaTeX", "json": "JSON"}
+"""Format -> what it is, in words."""
 OTHER_NAMES = {"markdown": "md", "tex": "latex", "xml": "junit"}
 
 
@@ -105,7 +107,11 @@ def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> 
     if wanted is not None and output is not None and (output.is_dir() or wanted.endswith(("/", "\\"))):
         folder = output
     elif output is not None and output.suffix and len(names) == 1:
-        return _checked(files, {names[0]: output})
+        from evalkit.cli.endings import check_ending
+
+        places = _checked(files, {names[0]: output})
+        check_ending(output, WHAT[names[0]], f"name it {output.with_suffix(FORMATS[names[0]]).name}, or add --format")
+        return places
     elif output is not None and output.suffix in (*FORMATS.values(), ".xml", ".json", ".pdf"):
         raise UsageError(f"{output} is one file, and {len(names)} formats were asked for", hint="use -o DIR/")
     elif output is not None:

@@ -129,9 +129,10 @@ def _described(entry: Registered) -> dict[str, object]:
 
 
 def _print_rich(lines: Sequence[Line]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from evalkit.cli.progress import standard_output
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in _HEADER:
@@ -141,4 +142,4 @@ def _print_rich(lines: Sequence[Line]) -> None:
     for line in lines:
         bold = line.shots == ""
         table.add_row(Text(line.name, style="bold" if bold else ""), *(Text(cell) for cell in line[1:]))
-    Console().print(table)
+    standard_output().print(table)

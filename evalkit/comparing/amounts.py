@@ -15,24 +15,35 @@ def is_share(change: Change) -> bool:
 def amount(change: Change, value: float, *, sign: bool = False) -> str:
     """A difference in words: "2.1 points" of percent for shares of 1, else 3 significant digits."""
     if is_share(change):
-        digits = f"{100 * value:{'+' if sign else ''}.1f}"
-        if float(digits) == 0 and value:
-            digits = f"{100 * value:{'+' if sign else ''}.2g}"
+        digits = points(value, sign=sign)
         return f"{digits} point{'' if digits.lstrip('+-') == '1.0' else 's'}"
     return number(value, sign=sign)
 
 
-def span(change: Change, low: float, high: float) -> str:
-    """Two limits with their unit once: "2.3 to 5.8 points"."""
-    if not is_share(change):
-        return f"{number(low)} to {number(high)}"
-    return f"{100 * low:.1f} to {100 * high:.1f} points"
+def step(change: Change, value: float) -> str:
+    """A difference with its sign and without unit: points for percent, else 3 significant digits."""
+    return points(value, sign=True) if is_share(change) else number(value, sign=True)
+
+
+def span(change: Change, low: float, high: float, *, unit: bool = False) -> str:
+    """Two limits of a difference as the table has them: "-2.3 to +5.8", with their unit "-2.3 to +5.8 points"."""
+    return f"{step(change, low)} to {step(change, high)}{' points' if unit and is_share(change) else ''}"
+
+
+def points(value: float, *, sign: bool = False) -> str:
+    """A share of 1 in points of percent with one decimal; two significant digits where that would be 0 and is not."""
+    plus = "+" if sign else ""
+    digits = f"{100 * value:{plus}.1f}"
+    if float(digits):
+        return digits
+    # a hundred thousandth of a point is rounding
+    return f"{100 * value:{plus}.2g}" if abs(value) >= 1e-7 else "0.0"
 
 
 def number(value: float, *, sign: bool = False) -> str:
-    """Three significant digits."""
-    plus = "+" if sign else ""
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+    """Three significant digits, of whole numbers up to 9,999 all; 0 has no sign."""
+    plus = "+" if sign and value else ""
+    if value != 0 and not 1e-4 <= abs(value) < 1e4:
         return f"{value:{plus}.2e}"
     digits = 3 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:{plus}.{digits}f}"

@@ -52,7 +52,7 @@ def wanted_tasks(sides: Sequence[Side], names: Sequence[str]) -> tuple[str, ...]
         for side in sides:
             if not has(side.run, name):
                 known = ", ".join([*side.run.groups, *side.run.tasks][:12])
-                raise UsageError(f"{side.label} has no task or group {name}", hint=f"it has {known}")
+                raise UsageError(f"{side.source} has no task or group {name}", hint=f"it has {known}")
             if nested := sorted(set(_inside(side.run, name)) & set(names)):
                 raise UsageError(f"{nested[0]} is part of {name}", hint="name one of them: it would count twice")
     return tuple(dict.fromkeys(names))

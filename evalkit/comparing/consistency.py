@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from evalkit.errors import TaskDefinitionError, UsageError
 from evalkit.metrics.likelihood import METRICS
-from evalkit.results import Run, Sample, TaskResult
+from evalkit.results import MetricValue, Run, Sample, TaskResult
 from evalkit.summaries import UNSCORED
 
 _HINT = "the file was edited or is damaged; write it again with evalkit run"
@@ -19,7 +20,7 @@ _TOLERANCE = 1e-6
 
 
 def check_consistency(run: Run, file: str) -> None:
-    """Counts, ids and scores of every task against its samples.
+    """The date; counts, ids and scores of every task against its samples; intervals, errors and chance against scores.
 
     Args:
         run: The run.
@@ -28,17 +29,47 @@ def check_consistency(run: Run, file: str) -> None:
     Raises:
         UsageError: Something in it contradicts something else; the message names the file and the field.
     """
+    try:
+        datetime.fromisoformat(run.created)
+    except ValueError as error:
+        raise UsageError(f"{file}: created is {run.created!r}, which is no ISO 8601 date", hint=_HINT) from error
     for name, task in run.tasks.items():
         where = f"{file}: tasks.{name}"
         _check_samples(task, where)
         for metric, value in task.metrics.items():
-            if not math.isfinite(value.value):
-                raise UsageError(f"{where}.metrics.{metric}.value is {value.value}", hint=_HINT)
-            computed = _recomputed(metric, task, where)
-            if computed is not None and not math.isclose(computed, value.value, rel_tol=_TOLERANCE, abs_tol=1e-9):
-                raise UsageError(
-                    f"{where}.metrics.{metric}.value is {value.value}, but its samples give {computed}", hint=_HINT
-                )
+            field = f"{where}.metrics.{metric}"
+            _check_value(metric, value, field)
+            _agrees("value", value.value, _recomputed(metric, task, where), field)
+            _agrees("stderr", value.stderr, _recomputed_stderr(metric, task), field)
+    for name, group in run.groups.items():
+        for metric, value in group.metrics.items():
+            _check_value(metric, value, f"{file}: groups.{name}.metrics.{metric}")
+
+
+def _agrees(name: str, written: float | None, computed: float | None, field: str) -> None:
+    if written is None or computed is None:
+        return
+    if not math.isclose(computed, written, rel_tol=_TOLERANCE, abs_tol=1e-9):
+        raise UsageError(f"{field}.{name} is {written}, but its samples give {computed}", hint=_HINT)
+
+
+def _check_value(metric: str, value: MetricValue, field: str) -> None:
+    """What a score, its error, its interval and its chance say of each other."""
+    if not math.isfinite(value.value):
+        raise UsageError(f"{field}.value is {value.value}", hint=_HINT)
+    if value.stderr is not None and not 0 <= value.stderr < math.inf:
+        raise UsageError(f"{field}.stderr is {value.stderr}", hint=_HINT)
+    if value.ci95 is not None:
+        low, high = value.ci95
+        # a bootstrap's limits may just miss the score that they are of
+        slack = max(0.5 * (high - low), 1e-9 * max(1.0, abs(value.value)))
+        if not (low <= high and low - slack <= value.value <= high + slack):
+            raise UsageError(f"{field}.ci95 is [{low}, {high}], but the value is {value.value}", hint=_HINT)
+    bounds = METRICS[metric].bounds if value.bounds is None and metric in METRICS else value.bounds
+    if value.chance is not None and bounds is not None:
+        low, high = bounds
+        if not low <= value.chance < high:
+            raise UsageError(f"{field}.chance is {value.chance}, but the score goes from {low} to {high}", hint=_HINT)
 
 
 def _check_samples(task: TaskResult, where: str) -> None:
@@ -85,6 +116,17 @@ def _recomputed(metric: str, task: TaskResult, where: str) -> float | None:
     if math.fsum(below) <= 0:
         raise UsageError(f"{where}.samples: {denominator} is 0 in all of them together", hint=_HINT)
     return known.ratio.transform.apply(math.fsum(above) / math.fsum(below))
+
+
+def _recomputed_stderr(metric: str, task: TaskResult) -> float | None:
+    """The standard error of a mean over samples; None where the score is something else."""
+    from evalkit.summaries import mean_value
+
+    known = METRICS.get(metric)
+    if known is None or known.ratio is not None or task.metrics[metric].spread is not None:
+        return None
+    samples = [one for one in task.samples if one.outcome not in UNSCORED and metric in one.metrics]
+    return mean_value(metric, samples, higher_is_better=True, binary=False).stderr if samples else None
 
 
 def _number(field: str, position: int, sample: Sample, where: str) -> float:

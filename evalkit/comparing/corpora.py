@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
 from evalkit.comparing.estimate import Estimate, Limits, untested
 from evalkit.comparing.pairing import Pairs
 from evalkit.comparing.rates import grouped
+from evalkit.results import Sample
 from evalkit.summaries import cluster_names
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def corpus_estimate(
 
     from evalkit.stats.permutation import approximate_randomization, paired_bootstrap
 
-    field = f"{metric}_statistics"
-    first = np.asarray([one.fields[field] for one in pairs.before], dtype=np.float64)
-    second = np.asarray([one.fields[field] for one in pairs.after], dtype=np.float64)
+    first, second = (_statistics(metric, side) for side in (pairs.before, pairs.after))
 
     def mean_score(rows: npt.NDArray[np.float64]) -> float:
         return math.fsum(float(score(rows[:, place])) for place in range(rows.shape[1])) / float(rows.shape[1])
@@ -53,11 +52,7 @@ def corpus_estimate(
     clusters = cluster_names(pairs.before)
     groups = grouped(clusters)
     count = n if groups is None else len(groups)
-    moved = [
-        b.metrics.get(metric, 0.0) - a.metrics.get(metric, 0.0) for a, b in zip(pairs.before, pairs.after, strict=True)
-    ]
-    up, down = sum(step > 0 for step in moved), sum(step < 0 for step in moved)
-    fixed, broken = (up, down) if higher_is_better else (down, up)
+    fixed, broken = _moved(metric, pairs, higher_is_better=higher_is_better)
     if count < 2:
         return untested(n, before, after, "one document says nothing of chance", fixed, broken)
     if first.shape != second.shape:
@@ -83,3 +78,19 @@ def corpus_estimate(
         broken=broken,
         same=bool(np.array_equal(first, second)),
     )
+
+
+def _statistics(metric: str, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:
+    """The sufficient statistics, float64 [documents, texts, numbers]."""
+    import numpy as np
+
+    return np.asarray([one.fields[f"{metric}_statistics"] for one in samples], dtype=np.float64)
+
+
+def _moved(metric: str, pairs: Pairs, *, higher_is_better: bool) -> tuple[int, int]:
+    """Documents whose own score got better, and worse."""
+    steps = [
+        b.metrics.get(metric, 0.0) - a.metrics.get(metric, 0.0) for a, b in zip(pairs.before, pairs.after, strict=True)
+    ]
+    up, down = sum(step > 0 for step in steps), sum(step < 0 for step in steps)
+    return (up, down) if higher_is_better else (down, up)

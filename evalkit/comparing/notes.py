@@ -37,7 +37,7 @@ def _identity(one: Draft) -> list[str]:
             f"the models are the same (weights sha256 {first.weights_sha256[:12]}): differences come from settings or "
             "chance"
         ]
-    if same_scores:
+    if same_scores and first.weights_sha256 and second.weights_sha256:
         return ["every document has the same score in both runs, though the weights differ"]
     return []
 

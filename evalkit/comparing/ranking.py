@@ -62,11 +62,12 @@ def rank(
         raise UsageError(f"alpha is {alpha}", hint="give a level between 0 and 1, such as 0.05")
     allowed = allowed_fields(allow)
     wanted = None if tasks is None else wanted_tasks(sides, tasks)
+    sources = {side.label: side.source for side in sides}
     ranked, not_ranked = comparable(sides, wanted, allowed)
     if len(ranked) < 2:
         label, reason = next(iter(not_ranked.items()))
         raise NotComparableError(
-            f"no two runs answer the same questions: {label} has {reason}",
+            f"no two runs answer the same questions: {sources[label]} has {reason}",
             hint="evaluate the models in the same way, or allow the difference with --allow FIELD",
         )
     common = common_tasks(ranked) if wanted is None else Common(wanted, {})
@@ -75,15 +76,15 @@ def rank(
         return _by_mean(ranked, chosen, common, left_out, not_ranked, by, alpha)
     found = _by_metric(ranked, common, left_out, not_ranked, alpha)
     if found is None:
-        raise UsageError(_no_tasks(common, left_out), hint="leave runs out, or name common tasks with --tasks")
+        raise UsageError(_no_tasks(common, left_out, sources), hint="leave runs out, or name common tasks with --tasks")
     return found
 
 
-def _no_tasks(common: Common, left_out: Mapping[str, str]) -> str:
+def _no_tasks(common: Common, left_out: Mapping[str, str], sources: Mapping[str, str]) -> str:
     why = next((f": {name}: {reason}" for name, reason in left_out.items() if name in common.names), "")
     if not why and common.missing:
         label, names = max(common.missing.items(), key=lambda item: len(item[1]))
-        why = f": {label} lacks {', '.join(names[:5])}"
+        why = f": {sources[label]} lacks {', '.join(names[:5])}"
     return f"the runs have no task in common that they could be ranked by{why}"
 
 

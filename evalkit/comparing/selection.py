@@ -158,13 +158,13 @@ def _visit(run: Run, name: str, groups: set[str], order: dict[str, None]) -> Non
 def _nothing(before: Side, after: Side, differences: Sequence[FieldDifference]) -> NotComparableError:
     for one in differences:
         return NotComparableError(
-            f"{before.label} and {after.label} share no metric of {', '.join(one.tasks)}: "
-            f"{before.label} has {one.before}, {after.label} has {one.after}",
+            f"{before.source} and {after.source} share no metric of {', '.join(one.tasks)}: "
+            f"the first has {one.before}, the second {one.after}",
             hint="compare runs of the same tasks and metrics",
         )
     return NotComparableError(
-        f"{before.label} and {after.label} have no task in common: {before.label} has {_listed(list(before.run.tasks))}, "
-        f"{after.label} has {_listed(list(after.run.tasks))}",
+        f"{before.source} and {after.source} have no task in common: the first has {_listed(list(before.run.tasks))}, "
+        f"the second {_listed(list(after.run.tasks))}",
         hint="compare runs of the same tasks",
     )
 

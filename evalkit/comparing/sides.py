@@ -16,6 +16,9 @@ Source = Run | Path | str
 """A run, or the file or folder that one is in."""
 
 _SAMPLES = ".samples.parquet"
+_KINDS = (
+    "give a result of evalkit run, the folder or results_*.json that lm-eval or lighteval wrote, or Inspect's .eval log"
+)
 _SNIFFED = 4096
 """Bytes of a file that tell whether evalkit wrote it."""
 
@@ -54,6 +57,8 @@ def _load(source: Source) -> Side:
         return side
     path = Path(source)
     run, origin, found = _read(path)
+    if not run.tasks:
+        raise UsageError(f"{found} holds no tasks", hint="give the result of a run that evaluated something")
     if origin == "evalkit":
         check_consistency(run, found.name)
     return Side("", run, found, origin)
@@ -74,7 +79,7 @@ def _read(path: Path) -> tuple[Run, str, Path]:
     if path.is_dir():
         only = _only_result(path)
         return Run.load(only), "evalkit", only
-    return Run.load(path), "evalkit", path
+    raise _unknown(path)
 
 
 def _read_foreign(path: Path) -> tuple[Run, str] | None:
@@ -82,6 +87,17 @@ def _read_foreign(path: Path) -> tuple[Run, str] | None:
     from evalkit.comparing.foreign import read_foreign
 
     return read_foreign(path)
+
+
+def _unknown(path: Path) -> UsageError:
+    """Why a file that neither evalkit nor a harness that is known wrote cannot be used."""
+    message = f"{path} is neither a result of evalkit nor a log of lm-eval, Inspect or lighteval that can be read"
+    if path.suffix == ".json":
+        try:
+            Run.load(path)
+        except UsageError as error:
+            message = error.message
+    return UsageError(message, hint=_KINDS)
 
 
 def _is_evalkit(path: Path) -> bool:

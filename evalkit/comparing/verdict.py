@@ -25,6 +25,9 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
       a gate passes only where all rows do, and that needs no correction (intersection-union test; Berger 1982).
     - `undecided`: none of these.
 
+    The sentence names the interval of the table, `interval`, with its signs; only the limit that decides `within margin`
+    is one-sided, and is said to be.
+
     Args:
         change: With estimate, intervals, p values and margin; its verdict, reason and `more_items` are replaced. One that
             is not comparable stays so.
@@ -98,13 +101,10 @@ def _no_test(change: Change) -> str:
 
 
 def _evidence(change: Change) -> str:
-    """Interval and p in brackets, the interval in the direction of the sentence: how much better, or how much worse."""
-    limits = change.gain_interval
-    level = f"{100 * (1 - change.alpha):g} % interval"
-    if limits is None:
-        return f"(no {level}, p {p_value(change.p_adjusted)})"
-    low, high = limits if change.gain > 0 else (-limits[1], -limits[0])
-    return f"({level} {span(change, low, high)}, p {p_value(change.p_adjusted)})"
+    """Interval and p in brackets: the interval of the table, with the table's signs."""
+    level = f"{100 * (1 - change.alpha):g}% interval"
+    limits = f"no {level}" if change.interval is None else f"{level} {span(change, *change.interval)}"
+    return f"({limits}, p {p_value(change.p_adjusted)})"
 
 
 def _improved(change: Change) -> str:
@@ -126,30 +126,26 @@ def _touches_zero(change: Change) -> str:
 def _within(change: Change, family: int) -> str:
     limits = change.gain_margin_interval
     assert limits is not None
+    level = f"one-sided {100 * (1 - change.alpha):g}% limit"
     if change.is_real_loss:
         return (
             f"worse by {amount(change, -change.gain)} {_evidence(change)}, a real loss, but surely smaller than the "
-            f"tolerated {amount(change, change.margin)}"
+            f"tolerated {amount(change, change.margin)} ({level}: {amount(change, -limits[0])})"
         )
-    text = f"no loss of {amount(change, change.margin)} or more: "
-    if limits[0] < 0:
-        text += f"at most {amount(change, -limits[0])} may be lost"
-    else:
-        text += "nothing may be lost"
-    return text + _correction(change, family)
+    lost = f"at most {amount(change, -limits[0])} may be lost" if limits[0] < 0 else "nothing may be lost"
+    return f"no loss of {amount(change, change.margin)} or more: {lost} ({level})" + _correction(change, family)
 
 
 def _undecided(change: Change, family: int, more: int | None, exhausted: bool) -> str:
-    limits = change.gain_margin_interval
-    assert limits is not None
-    if limits[1] < 0:
-        text = f"a loss, size unclear: {span(change, -limits[1], -limits[0])}"
-    elif limits[0] >= 0:
-        text = f"a gain of {span(change, limits[0], limits[1])} seems likely"
-    else:
+    if change.is_real_loss:
         text = (
-            f"anything from a loss of {amount(change, -limits[0])} to a gain of {amount(change, limits[1])} is possible"
+            f"a loss, size unclear: worse by {amount(change, -change.gain)} {_evidence(change)}, "
+            f"tolerated is {amount(change, change.margin)}"
         )
+    elif change.interval is None:
+        text = "how much was lost or gained is not known"
+    else:
+        text = f"anything from {span(change, *change.interval, unit=True)} is possible"
     text += _correction(change, family)
     if more is None:
         return text

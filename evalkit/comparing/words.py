@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.comparing.amounts import amount, is_share, number
+from evalkit.comparing.amounts import amount, step
 from evalkit.comparison import Cause, Change, Comparison, Verdict
 
 _FIRST = {
@@ -70,12 +70,8 @@ def unreadable(name: str, change: Change) -> str:
     if not moved:
         return ""
     sign = 1 if change.higher_is_better else -1
-    parts = ", ".join(f"{cause.value} {_signed(change, sign * part)}" for cause, part in moved.items())
-    answers = _signed(change, sign * sum(moved.values()))
-    knowledge = _signed(change, sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0))
+    parts = ", ".join(f"{cause.value} {step(change, sign * part)}" for cause, part in moved.items())
+    answers = step(change, sign * sum(moved.values()))
+    knowledge = step(change, sign * attribution.parts.get(Cause.KNOWLEDGE, 0.0))
     total = amount(change, change.gain, sign=True)
     return f"{name}: {total}, of which {answers} by unreadable answers ({parts}) and {knowledge} by knowledge"
-
-
-def _signed(change: Change, value: float) -> str:
-    return f"{100 * value:+.1f}" if is_share(change) else number(value, sign=True)

@@ -72,7 +72,7 @@ def test_runs_that_were_asked_other_questions(folder: Path) -> None:
     result = CliRunner().invoke(app, ["compare", *map(str, files)])
     assert isinstance(result.exception, NotComparableError)
     assert result.exception.exit_code == 4
-    assert result.exception.message == "base and other were asked different questions: prompt differ"
+    assert result.exception.message == f"{files[0]} and {files[1]} were asked different questions: prompt differs"
     assert '--allow "prompt"' in (result.exception.hint or "")
     assert "42.0%" in result.stdout  # the numbers are shown all the same
     assert "improved" in said(*files, "--allow", "prompt")
@@ -101,9 +101,17 @@ def test_three_results_of_which_none_can_be_compared(folder: Path, tmp_path: Pat
 
 def test_slips(folder: Path, tmp_path: Path) -> None:
     base, tuned = folder / "base.json", folder / "tuned.json"
-    assert "needs two results" in refused(base).message
+    for given in ((), (base,)):
+        error = refused(*given)
+        assert error.message == "a comparison needs two results"
+        assert error.hint == "evalkit compare base.json tuned.json"
     assert "given twice" in refused(base, base).message
     assert "does not exist" in refused(base, tmp_path / "no.json").message
+    for option, name, what in (("-o", "x.html", "JSON"), ("-o", "x.MD", "JSON"), ("--html", "x.json", "HTML")):
+        error = refused(base, tuned, option, tmp_path / name)
+        assert f"{name} would hold {what}" in error.message
+        assert "--html" in (error.hint or "")
+        assert not (tmp_path / name).exists()
     assert "one of the results" in refused(base, tuned, "-o", tuned).message
     assert "neither run has a task" in refused(base, tuned, "--tasks", "mmlu").message
     assert "--margin 'lots'" in refused(base, tuned, "--margin", "lots").message

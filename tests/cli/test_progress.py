@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from evalkit.cli.progress import Live, Plain
+from evalkit.cli.progress import Live, Plain, standard_output
 from evalkit.results import MetricValue
 from evalkit.runner.progress import Status
 
@@ -56,3 +56,11 @@ def test_a_terminal_sees_stage_rate_time_and_running_scores() -> None:
     text = shown(Live, status(50), terminal=True)
     for part in ("scoring", "50/100 documents", "500 tokens/s", "10 s left", "arc_easy acc 0.500 [0.400, 0.600]"):
         assert part in text
+
+
+def test_a_log_has_room_for_every_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())  # no terminal, like a pipe
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert standard_output().width == 120
+    monkeypatch.setenv("COLUMNS", "90")
+    assert standard_output().width == 90

@@ -166,10 +166,10 @@ def test_a_task_that_only_one_run_has_is_named() -> None:
 
 def test_nothing_in_common() -> None:
     one, other = model_run("a", {"arc": task_result([1.0])}), model_run("b", {"boolq": task_result([1.0])})
-    with pytest.raises(NotComparableError, match="no task in common: a has arc, b has boolq"):
+    with pytest.raises(NotComparableError, match="a and b have no task in common: the first has arc, the second boolq"):
         compare(one, other)
     real_one = model_run("b", {"arc": real([0.5])})
-    with pytest.raises(NotComparableError, match="share no metric of arc: a has acc, b has f1"):
+    with pytest.raises(NotComparableError, match="a and b share no metric of arc: the first has acc, the second f1"):
         compare(one, real_one)
 
 
@@ -223,7 +223,7 @@ def test_unscored_documents_are_counted_and_listed() -> None:
     before, after = paired(3, 1, 0, 1)
     failed = replace(after.samples[0], outcome="errored", metrics={})
     outcomes = {"right": 3, "wrong": 1, "errored": 1}
-    value = replace(after.metrics["acc"], value=3 / 4)
+    value = replace(after.metrics["acc"], value=3 / 4, stderr=0.25)
     after = replace(after, samples=(failed, *after.samples[1:]), outcomes=outcomes, metrics={"acc": value})
     pairing = compare(*two(arc=(before, after))).tasks["arc"].pairing
     assert pairing.unscored_after == (failed.id,)
@@ -382,3 +382,11 @@ def test_files_are_read(tmp_path: Path) -> None:
     assert found.before.path == tmp_path / "base.json"
     assert numbers(found.tasks["arc"].change) == numbers(compare(before, after).tasks["arc"].change)
     assert found.headline() == "tuned is better than base on arc by 8.0 points"
+
+
+def test_weights_that_no_log_names_are_not_said_to_differ() -> None:
+    task = task_result([1.0, 0.0])
+    one, two = model_run("a", {"arc": task}), model_run("b", {"arc": task})
+    unknown = replace(two, model=replace(two.model, weights_sha256=""))
+    assert any("though the weights differ" in note for note in compare(one, two).notes)
+    assert not any("weights" in note for note in compare(one, unknown).notes)

@@ -9,7 +9,7 @@ import pytest
 from evalkit.comparing.compare import compare
 from evalkit.comparison import Comparison, FieldDifference, Verdict
 from evalkit.results import Run, TaskResult
-from tests.comparing.examples import model_run, outcomes_of, task_result, text_result, with_setting
+from tests.comparing.examples import model_run, task_result, text_result, with_setting
 
 TASK = task_result([1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0])
 OTHER = replace(TASK, prompt_sha256="1" * 64)
@@ -159,9 +159,9 @@ def test_no_document_in_common() -> None:
 
 
 def test_other_limits_are_named_only() -> None:
-    found = between(
-        TASK, replace(TASK, samples=TASK.samples[2:6], n=4, outcomes=outcomes_of(TASK.samples[2:6])), limit="4"
-    )
+    kept = TASK.samples[2:6]
+    limited = task_result([sample.metrics["acc"] for sample in kept])
+    found = between(TASK, replace(limited, samples=kept), limit="4")
     assert [(one.field, one.before, one.after, one.blocks) for one in found.conditions] == [
         ("limit", "none", "4, seed 1234", False)
     ]

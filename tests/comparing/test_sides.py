@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evalkit.comparing.compare import compare
+from evalkit.comparing.ranking import leaderboard
 from evalkit.comparing.sides import load_sides
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import EvalkitError, NotComparableError, UsageError
 from evalkit.results import MetricValue, Run, Sample, TaskResult
 from tests.comparing.examples import group, model_run, task_result, text_result, with_setting
 from tests.result_examples import DATASET
 
-RUN = model_run("base", {"arc": task_result([1.0, 0.0, 1.0]), "book": text_result([-2.0, -3.0])})
+ARC = task_result([1.0, 0.0, 1.0])
+RUN = model_run("base", {"arc": ARC, "book": text_result([-2.0, -3.0])}, {"all": group("all", {"arc": ARC})})
 
 
 def saved(folder: Path, name: str = "base.json", run: Run = RUN) -> Path:
@@ -64,6 +66,43 @@ def test_slips(tmp_path: Path) -> None:
     assert "is a sample log" in error.message
     assert "base.json" in (error.hint or "")
     assert "does not exist" in refused(tmp_path / "nothing.json").message
+
+
+def test_a_file_without_tasks(tmp_path: Path) -> None:
+    path = saved(tmp_path, run=replace(RUN, tasks={}, groups={}))
+    assert refused(path).message == f"{path} holds no tasks"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("details_arc.parquet", b"PAR1", "details_arc.parquet is neither a result of evalkit nor a log of"),
+        ("samples.jsonl", b"", "samples.jsonl is neither a result of evalkit nor a log of"),
+        ("list.json", b"[]", "list.json: the content is a list"),
+        ("empty.json", b"", "empty.json: the file is not JSON"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_to_be_written_again(
+    tmp_path: Path, name: str, content: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    error = refused(tmp_path / name)
+    assert expected in error.message
+    assert error.hint is not None
+    assert "lighteval" in error.hint
+    assert "write it again" not in error.hint
+
+
+def test_errors_name_files_not_models(tmp_path: Path) -> None:
+    arc = saved(tmp_path, "arc.json", model_run("same", {"arc": ARC}))
+    boolq = saved(tmp_path, "boolq.json", model_run("same", {"boolq": ARC}))
+    with pytest.raises(NotComparableError) as caught:
+        compare(arc, boolq)
+    assert caught.value.message.startswith(f"{arc} and {boolq} have no task in common")
+    with pytest.raises(UsageError, match=r"arc\.json has no task or group foo"):
+        leaderboard([arc, boolq], tasks=["foo"])
+    with pytest.raises(UsageError, match=r"boolq\.json lacks arc|arc\.json lacks boolq"):
+        leaderboard([arc, boolq])
 
 
 def edited(folder: Path, change: Any) -> str:
@@ -118,6 +157,31 @@ EDITS: dict[str, tuple[Any, str]] = {
         "base.json: tasks.arc.samples[1].index is true or false, expected a whole number",
     ),
     "huge": (assigned("tasks", "arc", "samples", 1, "acc", value=10**400), "samples[1].acc is too large a number"),
+    "interval": (
+        assigned("tasks", "arc", "metrics", "acc", "ci95", value=[0.1, 0.2]),
+        "base.json: tasks.arc.metrics.acc.ci95 is [0.1, 0.2], but the value is 0.666",
+    ),
+    "interval the wrong way round": (
+        assigned("tasks", "arc", "metrics", "acc", "ci95", value=[0.9, 0.1]),
+        "base.json: tasks.arc.metrics.acc.ci95 is [0.9, 0.1]",
+    ),
+    "stderr": (
+        assigned("tasks", "arc", "metrics", "acc", "stderr", value=0.01),
+        "base.json: tasks.arc.metrics.acc.stderr is 0.01, but its samples give 0.333",
+    ),
+    "negative stderr": (
+        assigned("tasks", "book", "metrics", "word_perplexity", "stderr", value=-1.0),
+        "base.json: tasks.book.metrics.word_perplexity.stderr is -1.0",
+    ),
+    "chance": (
+        assigned("tasks", "arc", "metrics", "acc", "chance", value=1.0),
+        "base.json: tasks.arc.metrics.acc.chance is 1.0, but the score goes from 0.0 to 1.0",
+    ),
+    "group": (
+        assigned("groups", "all", "metrics", "acc", "ci95", value=[0.1, 0.2]),
+        "base.json: groups.all.metrics.acc.ci95 is [0.1, 0.2]",
+    ),
+    "created": (assigned("created", value="yesterday"), "base.json: created is 'yesterday', which is no ISO 8601 date"),
     "schema": (assigned("schema", value="evalkit.result/9"), "base.json: the schema is evalkit.result/9"),
 }
 

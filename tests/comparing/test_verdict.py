@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from evalkit.comparing.amounts import number
 from evalkit.comparing.compare import compare
 from evalkit.comparing.verdict import decide
 from evalkit.comparison import Change, Verdict
@@ -18,14 +19,14 @@ def change(right: int, fixed: int, broken: int, wrong: int, **options: float) ->
 def test_improved() -> None:
     found = change(400, 60, 20, 520)
     assert found.verdict is Verdict.IMPROVED
-    assert found.reason.startswith("better by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001)")
+    assert found.reason.startswith("better by 4.0 points (95% interval +2.3 to +5.8, p < 0.001)")
     assert found.more_items is None
 
 
 def test_regressed_by_the_margin_or_more() -> None:
     found = change(400, 20, 60, 520)
     assert found.verdict is Verdict.REGRESSED
-    assert found.reason == ("worse by 4.0 points (95 % interval 2.3 to 5.8 points, p < 0.001), tolerated was 1.0 point")
+    assert found.reason == "worse by 4.0 points (95% interval -5.8 to -2.3, p < 0.001), tolerated was 1.0 point"
 
 
 def test_a_real_loss_within_the_margin_is_tolerated_and_said_to_be() -> None:
@@ -34,14 +35,16 @@ def test_a_real_loss_within_the_margin_is_tolerated_and_said_to_be() -> None:
     assert found.p_adjusted < 0.05
     assert found.verdict is Verdict.WITHIN_MARGIN
     assert found.is_real_loss
-    assert "a real loss, but surely smaller than the tolerated 1.0 point" in found.reason
+    assert (
+        "a real loss, but surely smaller than the tolerated 1.0 point (one-sided 95% limit: 0.4 points)" in found.reason
+    )
 
 
 def test_within_the_margin() -> None:
     found = change(900, 20, 20, 4060)
     assert found.verdict is Verdict.WITHIN_MARGIN
     assert not found.is_real_loss
-    assert found.reason == "no loss of 1.0 point or more: at most 0.2 points may be lost"
+    assert found.reason == "no loss of 1.0 point or more: at most 0.2 points may be lost (one-sided 95% limit)"
 
 
 def test_undecided_says_how_many_more() -> None:
@@ -60,7 +63,9 @@ def test_a_loss_of_unclear_size() -> None:
     assert wide.verdict is Verdict.WITHIN_MARGIN
     between = decide(replace(found, margin=0.03))
     assert between.verdict is Verdict.UNDECIDED
-    assert between.reason.startswith("a loss, size unclear: ")
+    assert between.reason.startswith(
+        "a loss, size unclear: worse by 2.3 points (95% interval -4.9 to -0.5, p 0.021), tolerated is 3.0 points"
+    )
 
 
 def test_a_large_loss_that_may_be_chance_is_undecided() -> None:
@@ -71,7 +76,36 @@ def test_a_large_loss_that_may_be_chance_is_undecided() -> None:
     assert decide(replace(found, p_adjusted=0.049)).verdict is Verdict.REGRESSED
     held = decide(replace(found, p_adjusted=0.051))
     assert held.verdict is Verdict.UNDECIDED
-    assert held.reason.startswith("a loss, size unclear: 5.6 ")
+    assert held.reason.startswith("anything from -14.1 to -4.9 points is possible (p < 0.001 alone, 0.051 after Holm")
+
+
+@pytest.mark.parametrize(
+    "table", [(7, 1, 6, 6), (80, 1, 8, 211), (50, 6, 6, 38), (400, 60, 20, 520), (900, 20, 20, 4060)]
+)
+def test_the_sentence_has_the_interval_of_the_table_and_its_signs(table: tuple[int, int, int, int]) -> None:
+    found = change(*table)
+    assert found.interval is not None
+    low, high = (f"{100 * end:+.1f}" for end in found.interval)
+    if found.verdict is Verdict.WITHIN_MARGIN:
+        assert "one-sided 95% limit" in found.reason
+    else:
+        assert f"{low} to {high}" in found.reason
+    assert ("a loss, size unclear" in found.reason) <= found.is_real_loss
+
+
+def test_a_loss_of_which_p_says_that_it_may_be_chance_is_not_called_one() -> None:
+    # arc_easy of the example in docs/comparing.md: 20 documents, p of 0.28 after the correction
+    found = decide(replace(change(7, 1, 6, 6), p_adjusted=0.28), family=4)
+    assert found.reason.startswith("anything from -48.8 to +1.1 points is possible")
+
+
+def test_a_rising_perplexity_has_the_tables_signs_too() -> None:
+    rates = [-2.0 - 0.01 * place for place in range(60)]
+    before, worse = text_result(rates), text_result([rate - 0.2 - 0.001 * (i % 7) for i, rate in enumerate(rates)])
+    found = compare(model_run("base", {"a": before}), model_run("tuned", {"a": worse})).tasks["a"].change
+    assert found.interval is not None
+    assert found.interval[0] > 0
+    assert f"(95% interval {number(found.interval[0], sign=True)} to " in found.reason
 
 
 def test_a_correction_is_named_where_the_interval_alone_says_more() -> None:

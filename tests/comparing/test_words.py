@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from evalkit.comparing.amounts import amount, number, p_value, rough, span
+from evalkit.comparing.amounts import amount, number, p_value, points, rough, span
 from evalkit.comparing.compare import compare
 from tests.comparing.examples import generated, model_run, paired, text_result
 
@@ -49,12 +49,20 @@ def test_amounts() -> None:
         *("1.0 point", "1.2 points", "0.012 points", "0.0 points"),
     ]
     assert amount(share, -0.01, sign=True) == "-1.0 point"
-    assert span(share, -0.0123, 0.2) == "-1.2 to 20.0 points"
+    assert span(share, -0.0123, 0.2) == "-1.2 to +20.0"
+    assert span(share, -0.0123, 0.2, unit=True) == "-1.2 to +20.0 points"
     text = text_result([-2.0, -3.0])
     plain = compare(model_run("a", {"x": text}), model_run("b", {"x": text})).tasks["x"].change
     assert amount(plain, 0.01234) == "0.0123"
-    assert span(plain, 1.0, 20.0) == "1.00 to 20.0"
-    assert number(1234567.0) == "1.23e+06"
+    assert span(plain, 1.0, 20.0) == "+1.00 to +20.0"
+    assert [number(value) for value in (1234567.0, 77771.2, 9876.5)] == ["1.23e+06", "7.78e+04", "9876"]
+
+
+def test_zero_has_no_sign() -> None:
+    assert [points(value, sign=True) for value in (0.0, -0.0, 1e-12, -0.0004, 0.01)] == [
+        *("0.0", "0.0", "0.0", "-0.04", "+1.0"),
+    ]
+    assert number(0.0, sign=True) == number(0.0) == "0.000"
 
 
 def test_p_values_are_never_0() -> None:

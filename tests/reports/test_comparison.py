@@ -10,6 +10,7 @@ from rich.console import Console
 
 from evalkit.comparing.compare import compare, compare_all
 from evalkit.comparison import Comparison
+from evalkit.reports.changes import change_rows, listed_flips
 from evalkit.reports.comparison import render, render_all
 from evalkit.reports.comparison_markdown import markdown, markdown_all
 from tests.comparing.examples import generated, group, model_run, paired, text_result
@@ -62,10 +63,10 @@ def test_the_terminal() -> None:
     assert lines[0].startswith("tuned is better than SmolLM2-135M on 1 of 8 tasks, worse on 2")
     rows = {line.split()[0]: line.split() for line in reversed(lines[: lines.index("", 4)]) if line}
     assert rows["arc_challenge"][1:] == [
-        *("1,000", "42.0%", "46.0%", "+4.0", "+2.3", "to", "+5.8", "60/20", "improved"),
+        *("1,000", "42.0%", "46.0%", "+4.0", "+2.3", "to", "+5.8", "<0.001", "improved"),
     ]
     assert rows["piqa"][-2:] == ["within", "margin"]
-    assert rows["blocked"][1:] == ["10", "60.0%", "60.0%", "+0.0", "1/1", "not", "comparable"]
+    assert rows["blocked"][1:] == ["10", "60.0%", "60.0%", "0.0", "not", "comparable"]
     assert "mmlu (12 tasks)" in text
     assert "mmlu_subject_03" not in text
     assert "wikitext ↓" in text
@@ -92,7 +93,35 @@ def test_wide_it_shows_more() -> None:
     assert "mmlu_subject_03" in printed(everything(), width=130, expand=True)
 
 
-@pytest.mark.parametrize("width", [80, 100, 118, 160])
+def test_p_is_there_at_every_width() -> None:
+    found = everything()
+    tested = [
+        change.change for name, change in found.tasks.items() if name in found.roots and change.change.p is not None
+    ]
+    for width in (40, 60, 80, 100, 120):
+        table = printed(found, width, flips=0).split("\n\n")[1]
+        ps = re.findall(r"(?:<0\.001|[01]\.\d+)(?=\)| )", re.sub(r"\s+", " ", table))
+        assert len(ps) >= len(tested), width
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 72])
+def test_below_80_columns_nothing_is_cut(width: int) -> None:
+    found = everything()
+    text = re.sub(r"\s+", "", printed(found, width))
+    for row in change_rows(found):
+        for part in (row.before, row.after, row.difference, row.interval, row.p, row.verdict):
+            assert part.replace(" ", "") in text
+    assert all(re.sub(r"\s+", "", flip.id) in text for _, flip in listed_flips(found, 10))
+
+
+def test_how_many_documents_changed_stands_above_the_table() -> None:
+    text = printed(everything(), flips=3)
+    line, heading = text[text.index("3 of ") :].splitlines()[:2]
+    assert line.endswith("documents that changed")
+    assert heading.split() == ["task", "document", "before", "after", "cause"]
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 80, 100, 118, 160])
 def test_no_line_is_wider_than_the_console(width: int) -> None:
     text = printed(everything(), width, expand=True)
     assert max(map(cell_len, text.splitlines())) <= width
@@ -123,7 +152,7 @@ def test_unpaired_documents_are_listed() -> None:
                     n=5,
                     samples=after.samples[:5],
                     outcomes={"right": 5, "wrong": 0},
-                    metrics={"acc": replace(after.metrics["acc"], value=1.0)},
+                    metrics={"acc": replace(after.metrics["acc"], value=1.0, stderr=0.0)},
                 )
             },
             limit="5",
@@ -155,4 +184,9 @@ def test_several_runs() -> None:
     text = raw.getvalue()
     assert re.search(r"^a +b +arc +\+4\.0", text, re.MULTILINE)
     assert max(map(cell_len, text.splitlines())) <= 80
+    narrow = io.StringIO()
+    render_all(found, Console(file=narrow, width=36))
+    assert "a -> b, arc: change +4.0 (95% interval +2.3 to +5.8, p <0.001), improved" in " ".join(
+        narrow.getvalue().split()
+    )
     assert "b" in markdown_all(found)
