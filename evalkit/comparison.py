@@ -170,6 +170,8 @@ class Change:
         bounds: Range that the metric can have; None where unknown.
         chance: What guessing gives; None where it has no meaning.
         alpha: Level of its tests and intervals.
+        identical: The same model, by known weights and tokenizer, gave every document the same score.
+        available: Documents that the benchmark has; None where that is not known.
     """
 
     metric: str
@@ -196,6 +198,8 @@ class Change:
     bounds: tuple[float, float] | None = None
     chance: float | None = None
     alpha: float = 0.05
+    identical: bool = False
+    available: int | None = None
 
     @property
     def gain(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.comparing.conditions import conditions
 from evalkit.comparing.estimate import Estimate, untested
@@ -162,7 +162,12 @@ def _group_row(
         estimate = untested(sum(sizes.values()), value.value, value.value, why)
         return Row(metric, estimate, value.higher_is_better, value.bounds, None, reason or why), None
     bounds = _common([row.bounds for row in _leaf_rows(weights or {}, rows)])
-    return Row(metric, combined(parts), value.higher_is_better, bounds, value.chance, reason), weights
+    return Row(metric, _combined(parts), value.higher_is_better, bounds, value.chance, reason), weights
+
+
+def _combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """The sum of tasks' differences; the same scores in every task are the same in the sum, with a test or without."""
+    return replace(combined(parts), same=all(one.same for _, one in parts))
 
 
 def _parts(weights: Mapping[Leaf, float], rows: Mapping[str, tuple[Row, ...]]) -> list[tuple[float, Estimate]] | None:
@@ -203,4 +208,4 @@ def _overall(
     chances = [row.chance for row in mains if row.chance is not None]
     chance = math.fsum(chances) / len(chances) if len(chances) == len(mains) else None
     metric = metrics.pop() if len(metrics) == 1 else "score"
-    return Row(metric, combined(parts), True, SHARE, chance, reason)
+    return Row(metric, _combined(parts), True, SHARE, chance, reason)

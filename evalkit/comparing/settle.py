@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.comparing.attribution import flips
 from evalkit.comparing.draft import Draft, Row
+from evalkit.comparing.estimate import Estimate
+from evalkit.comparing.identity import same_model
 from evalkit.comparing.notes import notes, same
 from evalkit.comparing.pairing import joined
 from evalkit.comparing.verdict import POWER, decide
@@ -84,9 +86,12 @@ def _parent(one: Draft, number: int, name: str) -> Hashable:
 def _comparison(
     number: int, one: Draft, alpha: float, tolerance: Tolerance, adjusted: Mapping[Key, tuple[float, int]]
 ) -> Comparison:
+    one_model = same_model(one.before.run, one.after.run)
+
     def change(name: str, row: Row, exhausted: bool) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
-        return _change(row, tolerance.margin(name, row), alpha, p, family, exhausted)
+        found = _change(row, tolerance.margin(name, row), alpha, p, family)
+        return decide(replace(found, identical=one_model and _same(row.estimate)), family=family, exhausted=exhausted)
 
     tasks = {}
     for name, rows in one.rows.items():
@@ -135,10 +140,15 @@ def _exhausted(one: Draft, task: str) -> bool:
     )
 
 
-def _change(row: Row, margin: float, alpha: float, p: float | None, family: int, exhausted: bool) -> Change:
+def _same(estimate: Estimate) -> bool:
+    """Whether every document has the same score in both runs; of a single one the score says so."""
+    return estimate.same or (estimate.n == 1 and estimate.difference == 0)
+
+
+def _change(row: Row, margin: float, alpha: float, p: float | None, family: int) -> Change:
     estimate = row.estimate
     tested = not row.blocked and estimate.n > 1 and estimate.clusters > 1
-    change = Change(
+    return Change(
         metric=row.metric,
         higher_is_better=row.higher_is_better,
         n=estimate.n,
@@ -163,7 +173,6 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int,
         chance=row.chance,
         alpha=alpha,
     )
-    return decide(change, family=family, exhausted=exhausted)
 
 
 def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float] | None:

@@ -18,12 +18,15 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
 
     Rules, in this order, on gains (positive is better), at the change's `alpha` and `margin`:
 
+    - `within margin`: the same model (known weights and tokenizer) gave every document the same score, in which there is
+      no chance. With other weights the same scores are judged by their interval as any others.
     - `regressed`: the loss is real (adjusted p < alpha) and at least the margin as estimated. So without a difference at
       most alpha / 2 of all families of tests have a false `regressed` in them, and as many a false `improved`.
     - `improved`: the gain is real.
     - `within margin`: the lower limit of `margin_interval` is above -margin. Each row has this test at alpha by itself:
       a gate passes only where all rows do, and that needs no correction (intersection-union test; Berger 1982).
-    - `undecided`: none of these.
+    - `undecided`: none of these. Where all documents moved alike there is no interval, but there can be a p: the first
+      two rules go by p alone.
 
     Args:
         change: With estimate, intervals, p values and margin; its verdict, reason and `more_items` are replaced. One that
@@ -34,15 +37,17 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
     if change.verdict is Verdict.NOT_COMPARABLE:
         return change
     limits, p = change.gain_margin_interval, change.p_adjusted
-    if p is None or (limits is None and not _same(change)):
+    if change.identical:
+        return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_IDENTICAL, more_items=None)
+    if p is None:
         return replace(change, verdict=Verdict.UNDECIDED, reason=change.reason or _no_test(change), more_items=None)
-    if limits is None:
-        return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_SAME.format(n=change.n), more_items=None)
     real = p < change.alpha
     if real and change.gain < 0 and change.gain <= -change.margin:
         return replace(change, verdict=Verdict.REGRESSED, reason=_regressed(change), more_items=None)
     if real and change.gain > 0:
         return replace(change, verdict=Verdict.IMPROVED, reason=_improved(change), more_items=None)
+    if limits is None:
+        return replace(change, verdict=Verdict.UNDECIDED, reason=_without_interval(change), more_items=None)
     if limits[0] > -change.margin:
         return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_within(change, family), more_items=None)
     more = more_items(change, family)
@@ -51,7 +56,7 @@ def decide(change: Change, *, family: int = 1, exhausted: bool = False) -> Chang
     )
 
 
-_SAME = "all {n:,} documents have exactly the same score in both runs"
+_IDENTICAL = "the same model gave the same score on every document"
 
 
 def more_items(change: Change, family: int = 1) -> int | None:
@@ -168,3 +173,22 @@ def _correction(change: Change, family: int) -> str:
     if excludes:
         return f" (the interval just excludes 0, the test just does not: p {p_value(p)})"
     return ""
+
+
+def _without_interval(change: Change) -> str:
+    """Why a difference with a p, but without an interval, decides nothing."""
+    if _same(change):
+        return (
+            f"all {change.n:,} documents have the same score in both runs, and nothing shows how far scores of other "
+            "documents would move"
+        )
+    if change.is_real_loss:
+        return (
+            f"worse by {amount(change, -change.gain)} (p {p_value(change.p_adjusted)}), a real loss of less than the "
+            f"tolerated {amount(change, change.margin)} as measured; without an interval it is not known to be"
+        )
+    direction = "better" if change.gain > 0 else "worse"
+    return (
+        f"{direction} by {amount(change, abs(change.gain))}, which may be chance (p {p_value(change.p_adjusted)}); there "
+        "is no interval"
+    )

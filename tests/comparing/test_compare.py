@@ -143,7 +143,7 @@ def test_identical_runs_are_said_to_be() -> None:
     assert arc.p == 1
     assert word.verdict is Verdict.WITHIN_MARGIN
     assert word.interval is None
-    assert "exactly the same score" in word.reason
+    assert word.reason == arc.reason == "the same model gave the same score on every document"
     assert compare(first, model_run("copy", {"arc": task, "book": book})).notes == (
         "every document has the same score in both runs, though the weights differ",
     )
