@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.comparing.attribution import attribute
 from evalkit.comparing.estimate import Estimate, Limits
 from evalkit.comparing.pairing import Pairs
+from evalkit.comparing.sight import FEW_CLUSTERS, T_TEST
 from evalkit.summaries import cluster_names
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None,
 
     Independent right-or-wrong documents have Tango's score interval and McNemar's mid-p; other values the paired t
     interval and the sign-flip test. Where documents share clusters, all have the cluster-robust interval with
-    t(clusters - 1) and the sign-flip test of whole clusters.
+    t(clusters - 1) and the sign-flip test of whole clusters; with fewer than six clusters, which that test can never tell
+    from chance, the t test of the interval.
 
     Args:
         metric: Its name; every sample has it.
@@ -109,6 +111,9 @@ def _values(
     test = "paired t interval, sign-flip test"
     if clusters is not None:
         test = f"cluster-robust t interval ({count:,} clusters), sign-flip test of clusters"
+    if count < min(len(differences), FEW_CLUSTERS):
+        test = f"{T_TEST} ({count} clusters: approximate)"
+        return summary.stderr or None, limits, summary.p, test
     return summary.stderr or None, limits, sign_flip(differences, clusters), test
 
 

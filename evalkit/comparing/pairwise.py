@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from evalkit.comparing.score_matrix import Mean
+from evalkit.comparing.sight import detectable
 from evalkit.comparison import Change, Verdict
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def _pool(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -
     import numpy as np
 
     from evalkit.stats.paired import mcnemar_mid_p, tango
-    from evalkit.stats.power import detectable_binary_difference
 
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
     both = values @ values.T  # documents that two runs get right
@@ -87,15 +87,13 @@ def _pool(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -
             p=mcnemar_mid_p(wins, losses),
             test="Tango score interval, McNemar mid-p",
             moved=(wins, losses),
-            detectable=detectable_binary_difference((wins + losses) / n, n, alpha=alpha),
+            detectable=detectable(n, n, None, (wins + losses) / n, "", alpha / len(pairs)),
             alpha=alpha,
         )
 
 
 def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: float) -> Iterator[Change]:
     import numpy as np
-
-    from evalkit.stats.power import detectable_difference
 
     units = np.concatenate([mean.tasks[leaf].units(weight) for leaf, weight in mean.weights.items()], axis=1)
     values = np.concatenate([mean.tasks[leaf].values for leaf in mean.weights], axis=1)
@@ -122,7 +120,9 @@ def _weighted(mean: Mean, metric: str, pairs: list[tuple[int, int]], alpha: floa
             p=_sign_flip(parts, len(pairs), alpha),
             test=f"{kind}, sign-flip test of weighted documents",
             moved=(int((steps > 1e-9).sum()), int((steps < -1e-9).sum())),
-            detectable=None if freedom is None else detectable_difference(variance, 1, alpha=alpha),
+            detectable=None
+            if freedom is None
+            else detectable(mean.n, mean.clusters, math.sqrt(variance), None, "", alpha / len(pairs)),
             alpha=alpha,
         )
 

@@ -13,8 +13,9 @@ from evalkit.comparing.estimate import Estimate
 from evalkit.comparing.identity import same_model
 from evalkit.comparing.notes import notes, same
 from evalkit.comparing.pairing import joined
-from evalkit.comparing.verdict import POWER, decide
-from evalkit.comparison import Change, Comparison, Pairing, TaskChange, Verdict
+from evalkit.comparing.sight import detectable
+from evalkit.comparing.verdict import decide
+from evalkit.comparison import Change, Comparison, Pairing, Side, TaskChange, Verdict
 
 Key = tuple[int, str, str]
 """A row: number of its draft, task or group (empty for the overall mean), metric."""
@@ -88,18 +89,18 @@ def _comparison(
 ) -> Comparison:
     one_model = same_model(one.before.run, one.after.run)
 
-    def change(name: str, row: Row, exhausted: bool) -> Change:
+    def change(name: str, row: Row, leaves: Sequence[str]) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
         found = _change(row, tolerance.margin(name, row), alpha, p, family)
-        return decide(replace(found, identical=one_model and _same(row.estimate)), family=family, exhausted=exhausted)
+        identical = one_model and _same(row.estimate)
+        return decide(replace(found, identical=identical, available=_available(one, leaves)), family=family)
 
     tasks = {}
     for name, rows in one.rows.items():
         leaves = one.before.run.leaves(name) if name in one.selected.groups else (name,)
-        exhausted = all(_exhausted(one, leaf) for leaf in leaves)
-        main, *others = (change(name, row, exhausted) for row in rows)
+        main, *others = (change(name, row, leaves) for row in rows)
         tasks[name] = _task_change(one, name, main, {other.metric: other for other in others})
-    overall = None if one.overall is None else change("", one.overall, all(_exhausted(one, leaf) for leaf in one.pairs))
+    overall = None if one.overall is None else change("", one.overall, tuple(one.pairs))
     return Comparison(
         before=one.before,
         after=one.after,
@@ -132,12 +133,34 @@ def _task_change(one: Draft, name: str, main: Change, others: Mapping[str, Chang
     )
 
 
-def _exhausted(one: Draft, task: str) -> bool:
-    """Whether both runs evaluated all documents that the task has."""
-    pairing: Pairing = one.pairs[task].pairing
-    return not (pairing.only_before or pairing.only_after) and all(
-        side.origin == "evalkit" and side.run.settings.get("limit") is None for side in (one.before, one.after)
-    )
+def _available(one: Draft, tasks: Sequence[str]) -> int | None:
+    """Documents that the tasks have, as far as the runs tell; None where they do not."""
+    total = 0
+    for task in tasks:
+        sizes = [_size(side, task) for side in (one.before, one.after)]
+        known = [size for size in sizes if size is not None]
+        if not known:
+            return None
+        # documents that only one run has are of the benchmark too
+        pairing: Pairing = one.pairs[task].pairing
+        total += max(*known, pairing.paired + pairing.dropped)
+    return total
+
+
+def _size(side: Side, task: str) -> int | None:
+    """Documents that a run's task has in all: of an unlimited run, or one limited to a share or to more than there are."""
+    if side.origin != "evalkit":
+        return None
+    evaluated, limit = len(side.run.tasks[task].samples), side.run.settings.get("limit")
+    if limit is None:
+        return evaluated
+    try:
+        wanted = float(str(limit).removeprefix("first:"))
+    except ValueError:
+        return None
+    if 0 < wanted < 1:
+        return round(evaluated / wanted)
+    return evaluated if evaluated < wanted else None
 
 
 def _same(estimate: Estimate) -> bool:
@@ -164,7 +187,11 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int)
         test=estimate.test if tested else "none",
         fixed=estimate.fixed,
         broken=estimate.broken,
-        detectable=_detectable(row, alpha / family) if tested else None,
+        detectable=detectable(
+            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / family
+        )
+        if tested
+        else None,
         margin=margin,
         verdict=Verdict.NOT_COMPARABLE if row.blocked else Verdict.UNDECIDED,
         reason=row.blocked or estimate.why,
@@ -181,15 +208,3 @@ def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float]
         return limits
     width = row.bounds[1] - row.bounds[0]
     return max(limits[0], -width), min(limits[1], width)
-
-
-def _detectable(row: Row, alpha: float) -> float | None:
-    """The smallest true difference that would be seen with a power of 80 %, at the level that Holm's correction may ask."""
-    from evalkit.stats.power import detectable_binary_difference, detectable_difference
-
-    estimate = row.estimate
-    if estimate.discordance is not None:
-        return detectable_binary_difference(estimate.discordance, estimate.n, alpha=alpha, power=POWER)
-    if estimate.stderr is None:
-        return None
-    return detectable_difference(estimate.stderr**2, 1, alpha=alpha, power=POWER)
