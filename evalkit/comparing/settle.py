@@ -44,8 +44,9 @@ class Tolerance:
 def settle(drafts: Sequence[Draft], alpha: float, tolerance: Tolerance) -> tuple[Comparison, ...]:
     """The comparisons, with p adjusted for all that is asked at once.
 
-    Families of Holm's correction: the roots' main metrics, of all pairs of runs together; the mean over tasks, of all
-    pairs; the direct members of each group; and for each of these the other metrics apart.
+    Families of Holm's correction, each of all pairs of runs together: the roots' main metrics; the mean over tasks; the
+    direct members of each group; and for the roots and each group's members the other metrics apart. The roots decide: no
+    family answers for the others, so that among many groups some member may well be called changed by chance.
 
     Args:
         drafts: One a pair of runs.
@@ -65,7 +66,7 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
         for name, rows in one.rows.items():
             for place, row in enumerate(rows):
                 if row.estimate.p is not None and not row.blocked and row.estimate.n > 1:
-                    family = (_parent(one, number, name), place > 0)
+                    family = (_parent(one, name), place > 0)
                     families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
         if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
             families.setdefault("overall", {})[number, "", one.overall.metric] = one.overall.estimate.p
@@ -76,12 +77,12 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
     }
 
 
-def _parent(one: Draft, number: int, name: str) -> Hashable:
-    """What a row's family is named by: the first group that holds it, of this pair of runs; roots are of all pairs."""
+def _parent(one: Draft, name: str) -> Hashable:
+    """What a row's family is named by, the same in all pairs of runs: roots, or the first group that holds it."""
     if name in one.selected.roots:
         return "roots"
     groups = one.before.run.groups
-    return number, next((group for group in one.selected.groups if name in groups[group].tasks), "")
+    return "group", next((group for group in one.selected.groups if name in groups[group].tasks), "")
 
 
 def _comparison(

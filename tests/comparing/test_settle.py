@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from scipy.stats import t
+from statsmodels.stats.multitest import multipletests
 
 from evalkit.comparing.amounts import rough
 from evalkit.comparing.compare import compare, compare_all
 from evalkit.comparing.ranking import leaderboard
 from evalkit.comparing.verdict import decide
 from evalkit.comparison import Change, Verdict
+from evalkit.errors import UsageError
 from evalkit.gating.decide import gate
 from evalkit.results import TaskResult
 from evalkit.stats.paired import paired_clusters
@@ -235,3 +237,34 @@ def test_the_visible_difference_is_the_same_in_every_command() -> None:
     for (better, worse), one in leaderboard(texts, tasks=["book"]).pairs.items():
         assert one.detectable is not None
         assert one.detectable == pytest.approx(pairs[min(better, worse), max(better, worse)].detectable)
+
+
+# --- families
+
+
+def test_members_of_a_group_share_the_correction_of_all_pairs() -> None:
+    tables = {"x": ((40, 14, 3, 43), (40, 9, 8, 43)), "y": ((50, 12, 4, 34), (50, 5, 1, 44))}
+    runs = []
+    for place, label in enumerate("abc"):
+        members = {
+            name: paired(*first)[place] if place < 2 else paired(*second)[1] for name, (first, second) in tables.items()
+        }
+        runs.append(model_run(label, members, {"all": group("all", members)}))
+    found = compare_all(runs).pairs
+    changes = [pair.tasks[name].change for pair in found for name in tables]
+    expected = multipletests([one.p for one in changes], method="holm")[1]
+    assert [one.p_adjusted for one in changes] == pytest.approx(list(expected))
+    alone = compare(*runs[:2]).tasks
+    assert [alone[name].change.p_adjusted for name in tables] == pytest.approx(
+        list(multipletests([alone[name].change.p for name in tables], method="holm")[1])
+    )
+
+
+@pytest.mark.parametrize("names", [["all", "x"], ["y", "all"], ["top", "y"]])
+def test_a_group_and_its_member_cannot_both_be_asked_for(names: list[str]) -> None:
+    members = {"x": task_result([1.0, 0.0]), "y": task_result([0.0, 1.0])}
+    inner = group("all", members)
+    run = model_run("base", members, {"top": replace(inner, tasks=("all",)), "all": inner})
+    with pytest.raises(UsageError, match=f"{min(names, key=len)} is part of {max(names, key=len)}"):
+        compare(run, replace(run, tasks=dict(run.tasks)), tasks=names)
+    assert list(compare(run, replace(run, tasks=dict(run.tasks)), tasks=["x", "y"]).tasks) == ["x", "y"]
