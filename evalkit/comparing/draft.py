@@ -11,11 +11,9 @@ from evalkit.comparing.estimate import Estimate, untested
 from evalkit.comparing.groups import Leaf, combined, group_weights
 from evalkit.comparing.kinds import ROUNDED, estimate_metric
 from evalkit.comparing.pairing import Pairs, pair
+from evalkit.comparing.ranges import SHARE, range_of_metric
 from evalkit.comparing.selection import Selected, select
 from evalkit.comparison import FieldDifference, Side
-from evalkit.results import MetricValue
-
-SHARE = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +127,7 @@ def _task_row(before: Side, after: Side, name: str, metric: str, pairs: Pairs, b
         estimate = estimate_metric(metric, first, second, pairs, *([] if foreign else [ROUNDED]))
     else:
         estimate = untested(0, value.value, second.metrics[metric].value, blocked)
-    return Row(metric, estimate, value.higher_is_better, _range(value, estimate), value.chance, blocked)
-
-
-def _range(value: MetricValue, estimate: Estimate) -> tuple[float, float] | None:
-    """The metric's range; where a file does not tell it, as older ones, what right-or-wrong values show."""
-    if value.bounds is not None:
-        return value.bounds
-    return SHARE if estimate.discordance is not None else None
+    return Row(metric, estimate, value.higher_is_better, range_of_metric(metric, first, second), value.chance, blocked)
 
 
 def _group_row(

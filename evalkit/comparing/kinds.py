@@ -11,10 +11,11 @@ from evalkit.comparing.corpora import corpus_estimate
 from evalkit.comparing.estimate import Estimate, untested
 from evalkit.comparing.means import mean_estimate
 from evalkit.comparing.pairing import Pairs
+from evalkit.comparing.ranges import range_of_metric
 from evalkit.comparing.rates import rate_estimate
 from evalkit.errors import TaskDefinitionError
 from evalkit.metrics.likelihood import METRICS, Ratio
-from evalkit.results import MetricValue, Sample, TaskResult
+from evalkit.results import Sample, TaskResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,7 @@ def estimate_metric(
     if ratio is not None:
         return rate_estimate(metric, pairs, ratio, higher_is_better=higher)
     if all(_is_mean(metric, task, tolerance) for task in (before, after)):
-        return mean_estimate(metric, pairs, _bounds(values), higher_is_better=higher)
+        return mean_estimate(metric, pairs, range_of_metric(metric, before, after), higher_is_better=higher)
     why = "the score is of all documents together, and what each adds to it is not in the file"
     return untested(len(pairs.before), values[0].value, values[1].value, why)
 
@@ -93,7 +94,3 @@ def _is_mean(metric: str, task: TaskResult, tolerance: float) -> bool:
     values = [sample.metrics[metric] for sample in task.samples if metric in sample.metrics]
     mean = math.fsum(values) / len(values)
     return math.isclose(mean, task.metrics[metric].value, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def _bounds(values: Sequence[MetricValue]) -> tuple[float, float] | None:
-    return next((value.bounds for value in values if value.bounds is not None), None)

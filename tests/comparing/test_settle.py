@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from evalkit.comparing.verdict import decide
 from evalkit.comparison import Change, Verdict
 from evalkit.errors import UsageError
 from evalkit.gating.decide import gate
+from evalkit.gating.policy import Policy
+from evalkit.gating.watched import watch
 from evalkit.results import TaskResult
 from evalkit.stats.paired import paired_clusters
 from evalkit.stats.power import detectable_binary_difference
@@ -268,3 +271,32 @@ def test_a_group_and_its_member_cannot_both_be_asked_for(names: list[str]) -> No
     with pytest.raises(UsageError, match=f"{min(names, key=len)} is part of {max(names, key=len)}"):
         compare(run, replace(run, tasks=dict(run.tasks)), tasks=names)
     assert list(compare(run, replace(run, tasks=dict(run.tasks)), tasks=["x", "y"]).tasks) == ["x", "y"]
+
+
+# --- files that tell no range
+
+
+def without_range(task: TaskResult) -> TaskResult:
+    return replace(task, metrics={name: replace(value, bounds=None) for name, value in task.metrics.items()})
+
+
+SHARES = [0.05 + 0.001 * place for place in range(100)]
+TOLERATED = {
+    "known share": (without_range(real(SHARES, "token_f1")), 0.01),
+    "unknown": (real(SHARES, "own_score", bounds=None), 0.01 * sum(SHARES) / 100),
+    "unknown, right or wrong": (real([1.0, 0.0, 0.0], "own_score", bounds=None), 0.01),
+    "known share in percent": (without_range(real([50.0, 60.0], "token_f1")), 0.55),
+    "right or wrong in clusters": (without_range(clustered(10, 10, 6)[0]), 0.01),
+    "perplexity": (text_result([-2.0, -2.2]), 0.01 * math.exp(210 / 70)),
+    "told": (real(SHARES, "own_score", bounds=(0.0, 100.0)), 1.0),
+}
+
+
+@pytest.mark.parametrize("kind", TOLERATED)
+def test_compare_and_gate_tolerate_the_same(kind: str) -> None:
+    task, margin = TOLERATED[kind]
+    before, after = model_run("base", {"a": task}), model_run("tuned", {"a": task})
+    assert compare(before, after).tasks["a"].change.margin == pytest.approx(margin)
+    assert gate(before, after).rows[0].margin == pytest.approx(margin)
+    rule = Policy().judged(["a"], [])[0]
+    assert watch(before, rule, {"a": frozenset(one.id for one in task.samples)}, 0).margin == pytest.approx(margin)
