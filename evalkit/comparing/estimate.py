@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Attribution
+from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +60,12 @@ class Estimate:
     def difference(self) -> float:
         """After - before."""
         return self.after - self.before
+
+
+def check_alpha(alpha: float) -> None:
+    """Raises UsageError unless the level is between 0 and 0.5, so that there is one for limits at 1 - 2 alpha."""
+    if not 0 < alpha < 0.5:
+        raise UsageError(f"alpha is {alpha}", hint="give a level between 0 and 0.5, as 0.05")
 
 
 def untested(n: int, before: float, after: float, why: str, fixed: int = 0, broken: int = 0) -> Estimate:

@@ -268,6 +268,8 @@ def test_a_perplexity_is_no_part_of_a_mean_but_ranks_by_itself() -> None:
         ({"tasks": ["nothing"]}, "nothing"),
         ({"tasks": ["arc", "arc_easy"]}, "arc_easy is part of arc"),
         ({"alpha": 2.0}, "alpha"),
+        ({"alpha": 0.6}, "alpha"),
+        ({"alpha": 0.5}, "alpha"),
         ({"allow": ["colour"]}, "colour"),
     ],
 )
