@@ -64,7 +64,8 @@ def corpus_estimate(
 
     def mean_scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         assert of_sums is not None
-        return np.mean([of_sums(sums[:, place]) for place in range(sums.shape[1])], axis=0)
+        scores = [of_sums(sums[:, place]) for place in range(sums.shape[1])]
+        return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
 
     n, before, after = len(first), mean_score(first), mean_score(second)
     clusters = cluster_names(pairs.before)

@@ -36,6 +36,7 @@ class Estimate:
             independent.
         units: Parts of the difference, one an independent unit (document or cluster), which sum to it; None where the
             score is no mean.
+        reach: Width of the range of a document's value, which no difference exceeds; None where unknown.
         attribution: The difference split by cause; None where the score is no mean.
         why: Why there is no test, as a clause; empty where there is one.
     """
@@ -53,6 +54,7 @@ class Estimate:
     same: bool = False
     discordance: float | None = None
     units: npt.NDArray[np.float64] | None = None
+    reach: float | None = None
     attribution: Attribution | None = None
     why: str = ""
 
