@@ -124,9 +124,13 @@ class Pairing:
 class Attribution:
     """A difference in the mean, split by what happened to the answers; the parts sum to the difference.
 
+    A document whose score changed counts under what was wrong with the worse of its two answers, and with that one alone:
+    for a loss the answer after, for a gain the answer before. So of a loss exactly the unreadable part is that of
+    documents which the second run answered worse and unreadably.
+
     Attributes:
         parts: Cause -> its part of the difference (after - before, in the metric's unit). `KNOWLEDGE` is the part of
-            documents that both runs answered readably.
+            documents whose worse answer could be read.
         fixed: Cause -> documents that became right.
         broken: Cause -> documents that became wrong.
     """

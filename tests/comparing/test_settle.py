@@ -300,3 +300,12 @@ def test_compare_and_gate_tolerate_the_same(kind: str) -> None:
     assert gate(before, after).rows[0].margin == pytest.approx(margin)
     rule = Policy().judged(["a"], [])[0]
     assert watch(before, rule, {"a": frozenset(one.id for one in task.samples)}, 0).margin == pytest.approx(margin)
+
+
+def test_a_leaderboard_tests_few_clusters_as_compare_does() -> None:
+    before, after = clustered(27, 12, clusters=5)
+    runs = [model_run("base", {"a": before}), model_run("tuned", {"a": after})]
+    (one,) = leaderboard(runs).pairs.values()
+    other = compare(*runs).tasks["a"].change
+    assert one.p == pytest.approx(other.p)
+    assert one.detectable == pytest.approx(other.detectable)
