@@ -129,9 +129,13 @@ class Pairing:
 class Attribution:
     """A difference in the mean, split by what happened to the answers; the parts sum to the difference.
 
+    A document whose score changed counts under what was wrong with the worse of its two answers, and with that one alone:
+    for a loss the answer after, for a gain the answer before. So of a loss exactly the unreadable part is that of
+    documents which the second run answered worse and unreadably.
+
     Attributes:
         parts: Cause -> its part of the difference (after - before, in the metric's unit). `KNOWLEDGE` is the part of
-            documents that both runs answered readably.
+            documents whose worse answer could be read.
         fixed: Cause -> documents that became right.
         broken: Cause -> documents that became wrong.
     """
@@ -175,6 +179,8 @@ class Change:
         bounds: Range that the metric can have; None where unknown.
         chance: What guessing gives; None where it has no meaning.
         alpha: Level of its tests and intervals.
+        identical: The same model, by known weights and tokenizer, gave every document the same score.
+        available: Documents that the benchmark has; None where that is not known.
     """
 
     metric: str
@@ -201,6 +207,8 @@ class Change:
     bounds: tuple[float, float] | None = None
     chance: float | None = None
     alpha: float = 0.05
+    identical: bool = False
+    available: int | None = None
 
     @property
     def gain(self) -> float:

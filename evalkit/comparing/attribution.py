@@ -18,9 +18,12 @@ _UNREADABLE = {cause.value: cause for cause in Cause if cause is not Cause.KNOWL
 
 
 def cause_of(outcome_before: str, outcome_after: str, gain: float) -> Cause:
-    """Why a document's score changed: what was wrong with the answer that is worse, else with the other one."""
-    worse, better = (outcome_after, outcome_before) if gain < 0 else (outcome_before, outcome_after)
-    return _UNREADABLE.get(worse) or _UNREADABLE.get(better) or Cause.KNOWLEDGE
+    """Why a document's score changed: what was wrong with the worse of its two answers.
+
+    For a loss that is the answer after, for a gain the one before. Where the worse answer could be read, the change is of
+    knowledge, whatever the better one was: a truncated answer that still had points explains none of those lost later.
+    """
+    return _UNREADABLE.get(outcome_after if gain < 0 else outcome_before, Cause.KNOWLEDGE)
 
 
 def attribute(pairs: Pairs, moved: npt.NDArray[np.float64], *, higher_is_better: bool) -> Attribution:

@@ -7,6 +7,7 @@ from itertools import combinations
 
 from evalkit.comparing.conditions import allowed_fields
 from evalkit.comparing.draft import draft
+from evalkit.comparing.estimate import check_alpha
 from evalkit.comparing.settle import Tolerance, settle
 from evalkit.comparing.sides import Source, load_sides
 from evalkit.comparison import Comparison, Comparisons, Ranking, Side
@@ -89,8 +90,7 @@ def _ranking(
 
 
 def _tolerance(margin: float, alpha: float, margins: Mapping[str, float] | None) -> Tolerance:
-    if not 0 < alpha < 0.5:
-        raise UsageError(f"alpha is {alpha}", hint="give a level between 0 and 0.5, as 0.05")
+    check_alpha(alpha)
     for share in (margin, *(margins or {}).values()):
         if not 0 <= share < 1:
             raise UsageError(f"the margin is {share}", hint="give a share between 0 and 1, as 0.01 for one point")

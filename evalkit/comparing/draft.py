@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.comparing.conditions import conditions
 from evalkit.comparing.estimate import Estimate, untested
 from evalkit.comparing.groups import Leaf, combined, group_weights
 from evalkit.comparing.kinds import ROUNDED, estimate_metric
 from evalkit.comparing.pairing import Pairs, pair
+from evalkit.comparing.ranges import SHARE, range_of_metric
 from evalkit.comparing.selection import Selected, select
 from evalkit.comparison import FieldDifference, Side
-from evalkit.results import MetricValue
-
-SHARE = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +127,7 @@ def _task_row(before: Side, after: Side, name: str, metric: str, pairs: Pairs, b
         estimate = estimate_metric(metric, first, second, pairs, *([] if foreign else [ROUNDED]))
     else:
         estimate = untested(0, value.value, second.metrics[metric].value, blocked)
-    return Row(metric, estimate, value.higher_is_better, _range(value, estimate), value.chance, blocked)
-
-
-def _range(value: MetricValue, estimate: Estimate) -> tuple[float, float] | None:
-    """The metric's range; where a file does not tell it, as older ones, what right-or-wrong values show."""
-    if value.bounds is not None:
-        return value.bounds
-    return SHARE if estimate.discordance is not None else None
+    return Row(metric, estimate, value.higher_is_better, range_of_metric(metric, first, second), value.chance, blocked)
 
 
 def _group_row(
@@ -162,7 +153,12 @@ def _group_row(
         estimate = untested(sum(sizes.values()), value.value, value.value, why)
         return Row(metric, estimate, value.higher_is_better, value.bounds, None, reason or why), None
     bounds = _common([row.bounds for row in _leaf_rows(weights or {}, rows)])
-    return Row(metric, combined(parts), value.higher_is_better, bounds, value.chance, reason), weights
+    return Row(metric, _combined(parts), value.higher_is_better, bounds, value.chance, reason), weights
+
+
+def _combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
+    """The sum of tasks' differences; the same scores in every task are the same in the sum, with a test or without."""
+    return replace(combined(parts), same=all(one.same for _, one in parts))
 
 
 def _parts(weights: Mapping[Leaf, float], rows: Mapping[str, tuple[Row, ...]]) -> list[tuple[float, Estimate]] | None:
@@ -203,4 +199,4 @@ def _overall(
     chances = [row.chance for row in mains if row.chance is not None]
     chance = math.fsum(chances) / len(chances) if len(chances) == len(mains) else None
     metric = metrics.pop() if len(metrics) == 1 else "score"
-    return Row(metric, combined(parts), True, SHARE, chance, reason)
+    return Row(metric, _combined(parts), True, SHARE, chance, reason)

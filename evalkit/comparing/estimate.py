@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Attribution
+from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,7 @@ class Estimate:
             independent.
         units: Parts of the difference, one an independent unit (document or cluster), which sum to it; None where the
             score is no mean.
+        reach: Width of the range of a document's value, which no difference exceeds; None where unknown.
         attribution: The difference split by cause; None where the score is no mean.
         why: Why there is no test, as a clause; empty where there is one.
     """
@@ -52,6 +54,7 @@ class Estimate:
     same: bool = False
     discordance: float | None = None
     units: npt.NDArray[np.float64] | None = None
+    reach: float | None = None
     attribution: Attribution | None = None
     why: str = ""
 
@@ -59,6 +62,12 @@ class Estimate:
     def difference(self) -> float:
         """After - before."""
         return self.after - self.before
+
+
+def check_alpha(alpha: float) -> None:
+    """Raises UsageError unless the level is between 0 and 0.5, so that there is one for limits at 1 - 2 alpha."""
+    if not 0 < alpha < 0.5:
+        raise UsageError(f"alpha is {alpha}", hint="give a level between 0 and 0.5, as 0.05")
 
 
 def untested(n: int, before: float, after: float, why: str, fixed: int = 0, broken: int = 0) -> Estimate:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Leaf = tuple[str, str]
 """A task and the metric of it that counts."""
+Parts = Sequence[tuple[float, Estimate]]
+"""Weight and difference of each task of a sum."""
 
 
 def group_weights(run: Run, name: str, sizes: Mapping[str, int]) -> dict[Leaf, float] | None:
@@ -74,35 +76,37 @@ def _scored(run: Run, task: str) -> int:
     return sum(sample.outcome not in UNSCORED for sample in run.tasks[task].samples)
 
 
-def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
+def combined(parts: Parts, p: float | None = None) -> Estimate:
     """The weighted sum of several tasks' differences.
 
     Where all documents are right or wrong and independent, the interval is Tango's for strata; where they also count
     alike, the tasks are one pool of documents, with McNemar's mid-p. Otherwise the interval is recovered from the tasks'
-    own (Zou & Donner 2008). But for the pool, p is that of the sign-flip test of all documents' weighted differences. The
-    standard error is √(Σ w² SE²).
+    own (Zou & Donner 2008); a task that has none, as one of a single document, adds the whole range that its difference
+    can have. But for the pool, p is that of the sign-flip test of all documents' weighted differences. The standard error
+    is √(Σ w² SE²).
 
     Args:
         parts: Weight and difference of each task; the weights sum to 1.
+        p: That of the sign-flip test of `sum_units`, where it is known already; unused where the tasks are one pool.
     """
     estimates = [estimate for _, estimate in parts]
     n = sum(one.n for one in estimates)
     fixed, broken = sum(one.fixed for one in estimates), sum(one.broken for one in estimates)
     before, after = (math.fsum(w * getattr(one, side) for w, one in parts) for side in ("before", "after"))
-    unknown = next((one for one in estimates if one.limits(0.95) is None), None)
+    unknown = next((one for one in estimates if one.reach is None and one.limits(0.95) is None), None)
     if unknown is not None:
         why = unknown.why or "one of its tasks has no interval"
         return untested(n, before, after, why, fixed, broken)
     strata = _strata(parts)
     stderr = _stderr(parts)
     limits = _recovered(parts) if strata is None else _stratified(strata)
-    if strata is not None and all(math.isclose(one.weight * n, one.n, rel_tol=1e-9) for one in strata):
-        p: float | None = _pooled_p(strata)
+    if strata is not None and is_pool(parts):
+        p = _pooled_p(strata)
         test = "Tango score interval, McNemar mid-p"
     else:
         kind = "interval from the tasks' own" if strata is None else "stratified Tango score interval"
-        p, test = _p(parts, after - before, stderr)
-        test = f"{kind}, {test}"
+        found, test = _p(parts, after - before, stderr, p)
+        p, test = found, f"{kind}, {test}"
     return Estimate(
         n=n,
         clusters=sum(one.clusters for one in estimates),
@@ -116,12 +120,18 @@ def combined(parts: Sequence[tuple[float, Estimate]]) -> Estimate:
         broken=broken,
         same=all(one.same for one in estimates),
         discordance=None,
-        units=_units(parts),
+        units=sum_units(parts),
         attribution=weighted([(weight, one.attribution) for weight, one in parts]),
     )
 
 
-def _strata(parts: Sequence[tuple[float, Estimate]]) -> list[Stratum] | None:
+def is_pool(parts: Parts) -> bool:
+    """Whether the tasks are one pool of independent right-or-wrong documents that count alike."""
+    n = sum(one.n for _, one in parts)
+    return all(one.discordance is not None and math.isclose(weight * n, one.n, rel_tol=1e-9) for weight, one in parts)
+
+
+def _strata(parts: Parts) -> list[Stratum] | None:
     """The tasks as strata of paired 0/1 values; None where one has others."""
     from evalkit.stats.stratified import Stratum
 
@@ -150,38 +160,50 @@ def _pooled_p(strata: Sequence[Stratum]) -> float:
     return mcnemar_mid_p(up, down)
 
 
-def _stderr(parts: Sequence[tuple[float, Estimate]]) -> float | None:
-    """√(Σ w² SE²); a task whose documents all moved alike shows no error, which is not the same as having none."""
+def _stderr(parts: Parts) -> float | None:
+    """√(Σ w² SE²); None where a task has neither error nor interval."""
+    if any(one.discordance is None and one.limits(0.95) is None for _, one in parts):
+        return None
     squares = [0.0 if one.stderr is None else (weight * one.stderr) ** 2 for weight, one in parts]
     return math.sqrt(math.fsum(squares)) or None
 
 
-def _recovered(parts: Sequence[tuple[float, Estimate]]) -> Callable[[float], Limits]:
-    """Limits of the weighted sum from the tasks' own."""
+def _recovered(parts: Parts) -> Callable[[float], Limits]:
+    """Limits of the weighted sum from the tasks' own; of one without, from the range that its difference can have.
+
+    That range says nothing of chance, so it moves the limits as a whole, not as one error among others.
+    """
     from evalkit.stats.combine import Part, mover
 
     @cache
     def limits(level: float) -> Limits:
         each = [Part(weight, one.difference, one.stderr, one.limits(level)) for weight, one in parts]
-        interval = mover(each, level)
-        return None if interval is None else (interval.low, interval.high)
+        known = [part for part in each if part.interval is not None]
+        whole = math.fsum(
+            weight * (one.reach or 0.0)
+            for part, (weight, one) in zip(each, parts, strict=True)
+            if part.interval is None
+        )
+        interval = mover(known, level)
+        return (-whole, whole) if interval is None else (interval.low - whole, interval.high + whole)
 
     return limits
 
 
-def _p(parts: Sequence[tuple[float, Estimate]], difference: float, stderr: float | None) -> tuple[float | None, str]:
+def _p(parts: Parts, difference: float, stderr: float | None, known: float | None) -> tuple[float | None, str]:
     from evalkit.stats.permutation import sign_flip
     from evalkit.stats.special import normal_distribution, positive
 
-    units = _units(parts)
+    units = sum_units(parts)
     if units is not None:
-        return sign_flip(units.tolist()), "sign-flip test of weighted documents"
+        return sign_flip(units) if known is None else known, "sign-flip test of weighted documents"
     if stderr is None:
         return None, "no test"
     return positive(2 * normal_distribution(-abs(difference) / stderr)), "normal test"
 
 
-def _units(parts: Sequence[tuple[float, Estimate]]) -> npt.NDArray[np.float64] | None:
+def sum_units(parts: Parts) -> npt.NDArray[np.float64] | None:
+    """Each independent unit's part of the sum, of all tasks, [units]; None where a task's score is no mean."""
     import numpy as np
 
     units = [None if one.units is None else weight * one.units for weight, one in parts]

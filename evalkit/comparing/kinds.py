@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from evalkit.comparing.corpora import corpus_estimate
 from evalkit.comparing.estimate import Estimate, untested
 from evalkit.comparing.means import mean_estimate
 from evalkit.comparing.pairing import Pairs
+from evalkit.comparing.ranges import range_of_metric
 from evalkit.comparing.rates import rate_estimate
 from evalkit.errors import TaskDefinitionError
 from evalkit.metrics.likelihood import METRICS, Ratio
-from evalkit.results import MetricValue, Sample, TaskResult
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from evalkit.metrics.text import Corpus
+from evalkit.results import Sample, TaskResult
 
 _TOLERANCE = 1e-6
 ROUNDED = 1e-3
@@ -39,9 +36,9 @@ def estimate_metric(
     """
     values = before.metrics[metric], after.metrics[metric]
     higher = values[0].higher_is_better
-    score = _corpus_score(metric, pairs)
-    if score is not None:
-        return corpus_estimate(metric, pairs, score, higher_is_better=higher)
+    corpus = _corpus(metric, pairs)
+    if corpus is not None:
+        return corpus_estimate(metric, pairs, corpus.score, higher_is_better=higher, of_sums=corpus.of_sums)
     pairs = _with_value(metric, pairs)
     if not pairs.before:
         return untested(0, values[0].value, values[1].value, "no document has a value of its own")
@@ -49,12 +46,12 @@ def estimate_metric(
     if ratio is not None:
         return rate_estimate(metric, pairs, ratio, higher_is_better=higher)
     if all(_is_mean(metric, task, tolerance) for task in (before, after)):
-        return mean_estimate(metric, pairs, _bounds(values), higher_is_better=higher)
+        return mean_estimate(metric, pairs, range_of_metric(metric, before, after), higher_is_better=higher)
     why = "the score is of all documents together, and what each adds to it is not in the file"
     return untested(len(pairs.before), values[0].value, values[1].value, why)
 
 
-def _corpus_score(metric: str, pairs: Pairs) -> Callable[[npt.NDArray[np.float64]], float] | None:
+def _corpus(metric: str, pairs: Pairs) -> Corpus | None:
     """How the metric's statistics make a score; None where the samples have none, or the metric is not evalkit's."""
     field = f"{metric}_statistics"
     if not pairs.before or any(field not in one.fields for one in (*pairs.before, *pairs.after)):
@@ -65,7 +62,7 @@ def _corpus_score(metric: str, pairs: Pairs) -> Callable[[npt.NDArray[np.float64
         found = find(metric.partition("@")[0])
     except TaskDefinitionError:
         return None
-    return None if found.corpus is None else found.corpus.score
+    return found.corpus
 
 
 def _ratio(metric: str, pairs: Pairs) -> Ratio | None:
@@ -93,7 +90,3 @@ def _is_mean(metric: str, task: TaskResult, tolerance: float) -> bool:
     values = [sample.metrics[metric] for sample in task.samples if metric in sample.metrics]
     mean = math.fsum(values) / len(values)
     return math.isclose(mean, task.metrics[metric].value, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def _bounds(values: Sequence[MetricValue]) -> tuple[float, float] | None:
-    return next((value.bounds for value in values if value.bounds is not None), None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from evalkit.comparing.attribution import attribute
 from evalkit.comparing.estimate import Estimate, Limits
 from evalkit.comparing.pairing import Pairs
+from evalkit.comparing.sight import FEW_CLUSTERS, T_TEST
 from evalkit.summaries import cluster_names
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None,
 
     Independent right-or-wrong documents have Tango's score interval and McNemar's mid-p; other values the paired t
     interval and the sign-flip test. Where documents share clusters, all have the cluster-robust interval with
-    t(clusters - 1) and the sign-flip test of whole clusters.
+    t(clusters - 1) and the sign-flip test of whole clusters; with fewer than six clusters, which that test can never tell
+    from chance, the t test of the interval.
 
     Args:
         metric: Its name; every sample has it.
@@ -39,17 +42,50 @@ def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None,
 
     first = np.array([sample.metrics[metric] for sample in pairs.before], dtype=np.float64)
     second = np.array([sample.metrics[metric] for sample in pairs.after], dtype=np.float64)
+    found = values_estimate(first, second, cluster_names(pairs.before), bounds, higher_is_better=higher_is_better)
+    moved = changes(first, second)
+    return replace(found, attribution=attribute(pairs, moved, higher_is_better=higher_is_better))
+
+
+def changes(first: Array, second: Array) -> Array:
+    """Second - first of each document; exactly 0 where they differ by rounding alone."""
+    import numpy as np
+
     moved = second - first
     moved[np.abs(moved) <= SLACK * np.maximum(1.0, np.maximum(np.abs(first), np.abs(second)))] = 0.0
-    clusters = cluster_names(pairs.before)
+    return moved
+
+
+def values_estimate(
+    first: Array,
+    second: Array,
+    clusters: Sequence[Hashable] | None,
+    bounds: tuple[float, float] | None,
+    *,
+    higher_is_better: bool,
+    tested: bool = True,
+) -> Estimate:
+    """`mean_estimate` from the documents' values, without an attribution.
+
+    Args:
+        first: Of the first run, [documents].
+        second: Of the second.
+        clusters: Group of each document; None where all are independent.
+        bounds: Range of a document's value, when known.
+        higher_is_better: Direction.
+        tested: Whether p is needed; where not, it is None.
+    """
+    import numpy as np
+
+    moved = changes(first, second)
     binary = bool(np.isin(first, (0.0, 1.0)).all() and np.isin(second, (0.0, 1.0)).all())
     up, down = int((moved > 0).sum()), int((moved < 0).sum())
     count = len(moved) if clusters is None else len(set(clusters))
     width = 1.0 if binary else _width(bounds)
     if binary and clusters is None:
-        stderr, limits, p, test = proportions(up, down, len(moved))
+        stderr, limits, p, test = proportions(up, down, len(moved), tested=tested)
     else:
-        stderr, limits, p, test = _values(moved, clusters, count, width)
+        stderr, limits, p, test = _values(moved, clusters, count, width, tested=tested)
     before = math.fsum(first) / len(first)
     return Estimate(
         n=len(moved),
@@ -65,11 +101,13 @@ def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None,
         same=not moved.any(),
         discordance=(up + down) / len(moved) if binary and clusters is None else None,
         units=_units(moved, clusters) / len(moved),
-        attribution=attribute(pairs, moved, higher_is_better=higher_is_better),
+        reach=width,
     )
 
 
-def proportions(up: int, down: int, n: int) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
+def proportions(
+    up: int, down: int, n: int, *, tested: bool = True
+) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
     """Standard error, limits at a level, p and test of paired 0/1 values, from how many went up and down."""
     from evalkit.stats.paired import mcnemar_mid_p, tango
 
@@ -80,11 +118,11 @@ def proportions(up: int, down: int, n: int) -> tuple[float | None, Callable[[flo
 
     variance = (up + down) / n - ((up - down) / n) ** 2
     stderr = math.sqrt(variance / (n - 1)) if n > 1 and variance > 0 else None
-    return stderr, limits, mcnemar_mid_p(up, down), "Tango score interval, McNemar mid-p"
+    return stderr, limits, mcnemar_mid_p(up, down) if tested else None, "Tango score interval, McNemar mid-p"
 
 
 def _values(
-    moved: Array, clusters: Sequence[Hashable] | None, count: int, width: float | None
+    moved: Array, clusters: Sequence[Hashable] | None, count: int, width: float | None, *, tested: bool
 ) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
     """The same of values of any kind; `width` is that of their range, when known."""
     from evalkit.stats.paired import paired_clusters, paired_t, tango
@@ -109,7 +147,10 @@ def _values(
     test = "paired t interval, sign-flip test"
     if clusters is not None:
         test = f"cluster-robust t interval ({count:,} clusters), sign-flip test of clusters"
-    return summary.stderr or None, limits, sign_flip(differences, clusters), test
+    if count < min(len(differences), FEW_CLUSTERS):
+        test = f"{T_TEST} ({count} clusters: approximate)"
+        return summary.stderr or None, limits, summary.p, test
+    return summary.stderr or None, limits, sign_flip(differences, clusters) if tested else None, test
 
 
 def _width(bounds: tuple[float, float] | None) -> float | None:

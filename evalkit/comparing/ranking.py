@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from evalkit.comparing.common_tasks import Common, common_tasks, comparable, main_metric, wanted_tasks
 from evalkit.comparing.conditions import allowed_fields
+from evalkit.comparing.estimate import check_alpha
 from evalkit.comparing.pairwise import pairwise
 from evalkit.comparing.ranked_scores import By, Chosen, Scores, benchmarks_of, columns_of, usable_tasks
 from evalkit.comparing.sides import Source, load_sides
@@ -49,17 +50,17 @@ def rank(
         sides: Two runs or more, with labels of their own.
         tasks: Tasks and groups to rank by; by default all that the runs share.
         by: Columns: the ranked tasks and groups; groups' direct members in their place; or every single task.
-        alpha: Level of the tests, after Holm's correction for all pairs.
+        alpha: Level of the tests, between 0 and 0.5, after Holm's correction for all pairs.
         allow: Differences that would keep runs from being ranked together, but are allowed (`all` for all of them).
 
     Raises:
-        UsageError: Fewer than two runs, an unknown task, or the runs share no task whose score is a share of 1.
+        UsageError: Fewer than two runs, an unknown task, a level out of range, or the runs share no task whose score is a
+            share of 1.
         NotComparableError: No two runs answer the same questions.
     """
     if len(sides) < 2:
         raise UsageError("a ranking needs at least two runs", hint="give the result files of two models or more")
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha is {alpha}", hint="give a level between 0 and 1, such as 0.05")
+    check_alpha(alpha)
     allowed = allowed_fields(allow)
     wanted = None if tasks is None else wanted_tasks(sides, tasks)
     sources = {side.label: side.source for side in sides}

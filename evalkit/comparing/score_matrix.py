@@ -43,24 +43,6 @@ class TaskScores:
         """Documents."""
         return int(self.values.shape[1])
 
-    def units(self, weight: float, *, centred: bool = False) -> Array:
-        """Each run's parts of its weighted score, one an independent unit (document or cluster): [runs, units].
-
-        Args:
-            weight: Of the task.
-            centred: Take each run's mean from its documents first.
-        """
-        import numpy as np
-
-        values = self.values - self.means[:, None] if centred else self.values
-        if self.clusters is None:
-            return values * (weight / self.n)
-        numbers: dict[Hashable, int] = {}
-        codes = [numbers.setdefault(cluster, len(numbers)) for cluster in self.clusters]
-        sums = np.zeros((len(numbers), len(values)))
-        np.add.at(sums, codes, values.T)
-        return sums.T * (weight / self.n)
-
 
 def task_scores(runs: Sequence[Run], leaf: Leaf) -> TaskScores | None:
     """The matrix of one task; None where no document is in all runs.
@@ -117,13 +99,6 @@ class Mean:
     def is_binary(self) -> bool:
         """Whether every document is right or wrong, and independent of the others."""
         return all(task.is_binary and task.clusters is None for task in self._tasks())
-
-    @property
-    def is_pool(self) -> bool:
-        """Whether it is the plain share of right answers among independent documents, each counting alike."""
-        return self.is_binary and all(
-            math.isclose(weight * self.n, self.tasks[leaf].n, rel_tol=1e-9) for leaf, weight in self.weights.items()
-        )
 
     @property
     def scores(self) -> Array:

@@ -45,11 +45,12 @@ def select(
         metrics: Only these metrics, the first that a task has being its main one; None for all.
 
     Raises:
-        UsageError: Neither run has a task or a metric that was asked for.
+        UsageError: Neither run has a task or a metric that was asked for, or a task is part of a group that was too.
         NotComparableError: The runs have no task, or no metric of a task, in common.
     """
     names = [_names(side.run, tasks) for side in (before, after)]
     _check_known(before, after, tasks, metrics)
+    _check_apart(before, after, tasks or ())
     differences: list[FieldDifference] = []
     common: dict[str, tuple[str, ...]] = {}
     for task in (name for name in before.run.tasks if name in names[0] and name in names[1] & after.run.tasks.keys()):
@@ -112,6 +113,19 @@ def _check_known(before: Side, after: Side, tasks: Sequence[str] | None, metrics
     for name in metrics or ():
         if name not in have:
             raise UsageError(f"neither run has a metric {name!r}", hint=f"they have {_listed(have)}")
+
+
+def _check_apart(before: Side, after: Side, tasks: Sequence[str]) -> None:
+    """A group shows its members with it; named beside it, one would be neither a row of its own nor count in the family."""
+    for name in tasks:
+        inside = {one for side in (before, after) if name in side.run.groups for one in _names(side.run, [name])} - {
+            name
+        }
+        for other in tasks:
+            if other in inside:
+                raise UsageError(
+                    f"{other} is part of {name}", hint="name one of them: a group is compared with its members"
+                )
 
 
 def _shared_metrics(before: Run, after: Run, task: str, wanted: Sequence[str] | None) -> tuple[str, ...]:

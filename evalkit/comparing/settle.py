@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.comparing.attribution import flips
 from evalkit.comparing.draft import Draft, Row
+from evalkit.comparing.estimate import Estimate
+from evalkit.comparing.identity import same_model
 from evalkit.comparing.notes import notes, same
 from evalkit.comparing.pairing import joined
-from evalkit.comparing.verdict import POWER, decide
-from evalkit.comparison import Change, Comparison, Pairing, TaskChange, Verdict
+from evalkit.comparing.sight import detectable
+from evalkit.comparing.verdict import decide
+from evalkit.comparison import Change, Comparison, Pairing, Side, TaskChange, Verdict
 
 Key = tuple[int, str, str]
 """A row: number of its draft, task or group (empty for the overall mean), metric."""
@@ -41,8 +44,9 @@ class Tolerance:
 def settle(drafts: Sequence[Draft], alpha: float, tolerance: Tolerance) -> tuple[Comparison, ...]:
     """The comparisons, with p adjusted for all that is asked at once.
 
-    Families of Holm's correction: the roots' main metrics, of all pairs of runs together; the mean over tasks, of all
-    pairs; the direct members of each group; and for each of these the other metrics apart.
+    Families of Holm's correction, each of all pairs of runs together: the roots' main metrics; the mean over tasks; the
+    direct members of each group; and for the roots and each group's members the other metrics apart. The roots decide: no
+    family answers for the others, so that among many groups some member may well be called changed by chance.
 
     Args:
         drafts: One a pair of runs.
@@ -62,7 +66,7 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
         for name, rows in one.rows.items():
             for place, row in enumerate(rows):
                 if row.estimate.p is not None and not row.blocked and row.estimate.n > 1:
-                    family = (_parent(one, number, name), place > 0)
+                    family = (_parent(one, name), place > 0)
                     families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
         if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
             families.setdefault("overall", {})[number, "", one.overall.metric] = one.overall.estimate.p
@@ -73,28 +77,31 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
     }
 
 
-def _parent(one: Draft, number: int, name: str) -> Hashable:
-    """What a row's family is named by: the first group that holds it, of this pair of runs; roots are of all pairs."""
+def _parent(one: Draft, name: str) -> Hashable:
+    """What a row's family is named by, the same in all pairs of runs: roots, or the first group that holds it."""
     if name in one.selected.roots:
         return "roots"
     groups = one.before.run.groups
-    return number, next((group for group in one.selected.groups if name in groups[group].tasks), "")
+    return "group", next((group for group in one.selected.groups if name in groups[group].tasks), "")
 
 
 def _comparison(
     number: int, one: Draft, alpha: float, tolerance: Tolerance, adjusted: Mapping[Key, tuple[float, int]]
 ) -> Comparison:
-    def change(name: str, row: Row, exhausted: bool) -> Change:
+    one_model = same_model(one.before.run, one.after.run)
+
+    def change(name: str, row: Row, leaves: Sequence[str]) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
-        return _change(row, tolerance.margin(name, row), alpha, p, family, exhausted)
+        found = _change(row, tolerance.margin(name, row), alpha, p, family)
+        identical = one_model and _same(row.estimate)
+        return decide(replace(found, identical=identical, available=_available(one, leaves)), family=family)
 
     tasks = {}
     for name, rows in one.rows.items():
         leaves = one.before.run.leaves(name) if name in one.selected.groups else (name,)
-        exhausted = all(_exhausted(one, leaf) for leaf in leaves)
-        main, *others = (change(name, row, exhausted) for row in rows)
+        main, *others = (change(name, row, leaves) for row in rows)
         tasks[name] = _task_change(one, name, main, {other.metric: other for other in others})
-    overall = None if one.overall is None else change("", one.overall, all(_exhausted(one, leaf) for leaf in one.pairs))
+    overall = None if one.overall is None else change("", one.overall, tuple(one.pairs))
     return Comparison(
         before=one.before,
         after=one.after,
@@ -127,18 +134,45 @@ def _task_change(one: Draft, name: str, main: Change, others: Mapping[str, Chang
     )
 
 
-def _exhausted(one: Draft, task: str) -> bool:
-    """Whether both runs evaluated all documents that the task has."""
-    pairing: Pairing = one.pairs[task].pairing
-    return not (pairing.only_before or pairing.only_after) and all(
-        side.origin == "evalkit" and side.run.settings.get("limit") is None for side in (one.before, one.after)
-    )
+def _available(one: Draft, tasks: Sequence[str]) -> int | None:
+    """Documents that the tasks have, as far as the runs tell; None where they do not."""
+    total = 0
+    for task in tasks:
+        sizes = [_size(side, task) for side in (one.before, one.after)]
+        known = [size for size in sizes if size is not None]
+        if not known:
+            return None
+        # documents that only one run has are of the benchmark too
+        pairing: Pairing = one.pairs[task].pairing
+        total += max(*known, pairing.paired + pairing.dropped)
+    return total
 
 
-def _change(row: Row, margin: float, alpha: float, p: float | None, family: int, exhausted: bool) -> Change:
+def _size(side: Side, task: str) -> int | None:
+    """Documents that a run's task has in all: of an unlimited run, or one limited to a share or to more than there are."""
+    if side.origin != "evalkit":
+        return None
+    evaluated, limit = len(side.run.tasks[task].samples), side.run.settings.get("limit")
+    if limit is None:
+        return evaluated
+    try:
+        wanted = float(str(limit).removeprefix("first:"))
+    except ValueError:
+        return None
+    if 0 < wanted < 1:
+        return round(evaluated / wanted)
+    return evaluated if evaluated < wanted else None
+
+
+def _same(estimate: Estimate) -> bool:
+    """Whether every document has the same score in both runs; of a single one the score says so."""
+    return estimate.same or (estimate.n == 1 and estimate.difference == 0)
+
+
+def _change(row: Row, margin: float, alpha: float, p: float | None, family: int) -> Change:
     estimate = row.estimate
     tested = not row.blocked and estimate.n > 1 and estimate.clusters > 1
-    change = Change(
+    return Change(
         metric=row.metric,
         higher_is_better=row.higher_is_better,
         n=estimate.n,
@@ -154,7 +188,11 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int,
         test=estimate.test if tested else "none",
         fixed=estimate.fixed,
         broken=estimate.broken,
-        detectable=_detectable(row, alpha / family) if tested else None,
+        detectable=detectable(
+            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / family
+        )
+        if tested
+        else None,
         margin=margin,
         verdict=Verdict.NOT_COMPARABLE if row.blocked else Verdict.UNDECIDED,
         reason=row.blocked or estimate.why,
@@ -163,7 +201,6 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int,
         chance=row.chance,
         alpha=alpha,
     )
-    return decide(change, family=family, exhausted=exhausted)
 
 
 def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float] | None:
@@ -172,15 +209,3 @@ def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float]
         return limits
     width = row.bounds[1] - row.bounds[0]
     return max(limits[0], -width), min(limits[1], width)
-
-
-def _detectable(row: Row, alpha: float) -> float | None:
-    """The smallest true difference that would be seen with a power of 80 %, at the level that Holm's correction may ask."""
-    from evalkit.stats.power import detectable_binary_difference, detectable_difference
-
-    estimate = row.estimate
-    if estimate.discordance is not None:
-        return detectable_binary_difference(estimate.discordance, estimate.n, alpha=alpha, power=POWER)
-    if estimate.stderr is None:
-        return None
-    return detectable_difference(estimate.stderr**2, 1, alpha=alpha, power=POWER)

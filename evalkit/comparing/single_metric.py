@@ -11,6 +11,7 @@ from evalkit.comparing.estimate import Estimate, Limits
 from evalkit.comparing.kinds import estimate_metric
 from evalkit.comparing.pairing import Pairs, pair
 from evalkit.comparing.pairwise import judged
+from evalkit.comparing.sight import detectable
 from evalkit.comparison import Change, Verdict
 from evalkit.results import Run, TaskResult
 
@@ -56,7 +57,7 @@ def single_metric(runs: Sequence[Run], task: str, alpha: float) -> SingleMetric 
     changes: dict[tuple[int, int], Change] = {}
     for better, worse in combinations(order, 2):
         estimate = estimates[min(better, worse), max(better, worse)]
-        change = _change(metric, runs[0].tasks[task], estimate, alpha)
+        change = _change(metric, runs[0].tasks[task], estimate, alpha, len(estimates))
         changes[better, worse] = change if worse < better else _turned(change)
     return SingleMetric(scores, judged(changes, alpha), n)
 
@@ -66,7 +67,7 @@ def _only(pairs: Pairs, common: set[str]) -> Pairs:
     return Pairs(pairs.pairing, tuple(one for one, _ in kept), tuple(two for _, two in kept))
 
 
-def _change(metric: str, task: TaskResult, estimate: Estimate, alpha: float) -> Change:
+def _change(metric: str, task: TaskResult, estimate: Estimate, alpha: float, tests: int) -> Change:
     value = task.metrics[metric]
     return Change(
         metric=metric,
@@ -84,7 +85,9 @@ def _change(metric: str, task: TaskResult, estimate: Estimate, alpha: float) -> 
         test=estimate.test,
         fixed=estimate.fixed,
         broken=estimate.broken,
-        detectable=None,
+        detectable=detectable(
+            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / tests
+        ),
         margin=0.0,
         verdict=Verdict.UNDECIDED,
         reason=estimate.why,

@@ -78,9 +78,7 @@ def leaves(run: Run, name: str) -> tuple[str, ...]:
 
 
 def range_of(change: Change) -> tuple[float, float] | None:
-    """Range of the metric; where a file does not say, a score and a baseline within [0, 1] make it a share."""
-    if change.bounds is None and change.higher_is_better and min(change.before, change.after) >= 0:
-        return (0.0, 1.0) if max(change.before, change.after) <= 1 else None
+    """Range of the metric as `compare` knows it (`evalkit.comparing.ranges`), so that both have the same margins."""
     return change.bounds
 
 

@@ -8,13 +8,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from evalkit.results import GroupResult, MetricValue, Run, Sample, TaskResult
+from evalkit.comparing.ranges import range_of_metric
+from evalkit.results import GroupResult, Run, Sample, TaskResult
 
 
 def is_mean(task: TaskResult, metric: str) -> bool:
     """Whether a score is the mean of its documents' values, within a finite range: what can be bet on."""
     value = task.metrics[metric]
-    bounds = bounds_of(value)
+    bounds = bounds_of(task, metric)
     values = [sample.metrics[metric] for sample in task.samples if metric in sample.metrics]
     if (
         bounds is None
@@ -26,11 +27,10 @@ def is_mean(task: TaskResult, metric: str) -> bool:
     return math.isclose(math.fsum(values) / len(values), value.value, rel_tol=1e-6, abs_tol=1e-9)
 
 
-def bounds_of(value: MetricValue) -> tuple[float, float] | None:
-    """The finite range of a metric; where a file does not say, a score in [0, 1] that is better when higher is a share."""
-    if value.bounds is not None:
-        return value.bounds if math.isfinite(value.bounds[1] - value.bounds[0]) else None
-    return (0.0, 1.0) if value.higher_is_better and 0 <= value.value <= 1 else None
+def bounds_of(task: TaskResult, metric: str) -> tuple[float, float] | None:
+    """The finite range of a metric, as `compare` knows it."""
+    bounds = range_of_metric(metric, task)
+    return bounds if bounds is not None and math.isfinite(bounds[1] - bounds[0]) else None
 
 
 def restricted(run: Run, like: Run, prompts: Mapping[str, str], settings: Mapping[str, Any]) -> Run:

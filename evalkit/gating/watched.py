@@ -92,7 +92,7 @@ def _bounds(base: Run, metrics: Mapping[str, str]) -> tuple[float, float] | None
     """The range of the score; None where it is no mean of values within one."""
     if not all(is_mean(base.tasks[leaf], metric) for leaf, metric in metrics.items()):
         return None
-    ranges = {bounds_of(base.tasks[leaf].metrics[metric]) for leaf, metric in metrics.items()}
+    ranges = {bounds_of(base.tasks[leaf], metric) for leaf, metric in metrics.items()}
     return ranges.pop() if len(ranges) == 1 else None
 
 

@@ -83,7 +83,7 @@ def instruction_level(name: str, manner: Manner) -> TextMetric:
         right, count = statistics(document, text)
         return right / count
 
-    corpus = Corpus(statistics, _share)
+    corpus = Corpus(statistics, _share, lambda sums: sums[:, 0] / sums[:, 1])
     return TextMetric(
         name,
         True,

@@ -33,10 +33,13 @@ class Corpus:
     Attributes:
         statistics: Document and text (None where nothing was extracted) -> numbers, the same count for all documents.
         score: Statistics of some documents, float64 [documents, numbers] -> their score.
+        of_sums: The same of many sets of documents at once, from the sums of the statistics of each: float64 [sets,
+            numbers] -> [sets]. None where there is no quick way; `score` then does it.
     """
 
     statistics: Callable[[OpenQuestion, str | None], Sequence[float]]
     score: Callable[[npt.NDArray[np.float64]], float]
+    of_sums: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

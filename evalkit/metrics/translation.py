@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.documents import OpenQuestion
 from evalkit.errors import TaskDefinitionError
 from evalkit.metrics.text import Corpus, TextMetric
+from evalkit.metrics.translation_scores import bleu_scores, chrf_scores, ter_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,7 @@ def bleu(name: str = "bleu", *, tokenize: str = "13a", lowercase: bool = False) 
             reason = str(error) if tokenize in BLEU.TOKENIZERS else f"there is no tokenizer {tokenize!r}"
             raise TaskDefinitionError(f"metric {name}: sacrebleu says: {reason}", hint=known) from error
 
-    return _metric(name, scorer, lambda: scorer(True), 100.0, lm_eval="bleu", prepare=prepare)
+    return _metric(name, scorer, lambda: scorer(True), 100.0, bleu_scores, lm_eval="bleu", prepare=prepare)
 
 
 def chrf(name: str = "chrf", *, word_order: int = 0, character_order: int = 6, lowercase: bool = False) -> TextMetric:
@@ -78,7 +79,7 @@ def chrf(name: str = "chrf", *, word_order: int = 0, character_order: int = 6, l
 
         return CHRF(char_order=character_order, word_order=word_order, lowercase=lowercase)
 
-    return _metric(name, scorer, scorer, 100.0, lm_eval={0: "chrf", 2: "chrf++"}.get(word_order, ""))
+    return _metric(name, scorer, scorer, 100.0, chrf_scores, lm_eval={0: "chrf", 2: "chrf++"}.get(word_order, ""))
 
 
 def ter(name: str = "ter", *, asian_support: bool = False, case_sensitive: bool = False) -> TextMetric:
@@ -96,7 +97,7 @@ def ter(name: str = "ter", *, asian_support: bool = False, case_sensitive: bool 
 
         return TER(normalized=asian_support, asian_support=asian_support, case_sensitive=case_sensitive)
 
-    return _metric(name, scorer, scorer, math.inf, higher_is_better=False, lm_eval="ter")
+    return _metric(name, scorer, scorer, math.inf, ter_scores, higher_is_better=False, lm_eval="ter")
 
 
 def for_language(code: str) -> Mapping[str, TextMetric]:
@@ -137,6 +138,7 @@ def _metric(
     corpus: Callable[[], Any],
     sentence: Callable[[], Any],
     highest: float,
+    of_sums: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
     *,
     higher_is_better: bool = True,
     lm_eval: str = "",
@@ -149,6 +151,7 @@ def _metric(
         corpus: Makes the object that scores a corpus.
         sentence: Makes the one that scores a single sentence.
         highest: Upper bound.
+        of_sums: Scores of many corpora from their sums.
         higher_is_better: Direction.
         lm_eval: lm-eval's name of it.
         prepare: As `TextMetric.prepare`.
@@ -179,7 +182,7 @@ def _metric(
         binary=False,
         bounds=(0.0, highest),
         value=value,
-        corpus=Corpus(statistics, score),
+        corpus=Corpus(statistics, score, of_sums),
         lm_eval=lm_eval,
         signature=signature,
         prepare=prepare,

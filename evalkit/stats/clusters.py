@@ -41,6 +41,8 @@ def cluster_sums(
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """The sum of the values in each cluster, in order of first appearance, shape [clusters], float64.
 
+    A `range` as long as the values says that each stands alone.
+
     Raises:
         ValueError: Not one cluster a value, or a value is NaN or infinite.
     """
@@ -49,6 +51,8 @@ def cluster_sums(
         raise ValueError(f"{len(array)} values, but {len(clusters)} clusters")
     if not np.isfinite(array).all():
         raise ValueError("a value is NaN or infinite")
+    if isinstance(clusters, range):
+        return array.copy()
     numbers: dict[Hashable, int] = {}
     codes = [numbers.setdefault(cluster, len(numbers)) for cluster in clusters]
     sums = np.zeros(len(numbers))

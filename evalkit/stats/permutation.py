@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from evalkit.stats.clusters import cluster_sums
 from evalkit.stats.intervals import Interval
+from evalkit.stats.signs import coins, heads_sum, tail_bound
 from evalkit.stats.special import positive
 
 Array = npt.NDArray[np.float64]
 Score = Callable[[Array], float]
 """Statistics of some documents, float64 [documents, ...] -> their score."""
 
+Scores = Callable[[Array], Array]
+"""Sums of the statistics of several sets of documents, float64 [sets, ...] -> their scores, [sets]."""
+
 _SLACK = 1e-12
 """Relative: sums that are equal on paper differ by rounding, and must count as equally extreme."""
+_SWAP_SLACK = 1e-10
+"""The same of scores made from sums."""
 _EXACT = 15
 """Differences that are enumerated: 2^14 patterns of signs, the other half being their mirror image."""
+_FEW_SETS = 4
+"""Sets of differences up to which tables of sums are quicker than products of matrices."""
 _STEPS = 50_000_000
 """Additions at most for the exact distribution of whole numbers, about 0.1 s."""
-_CHUNK = 500_000
-"""Table look-ups at a time; some 8 MB."""
+_CHUNK = 1_000_000
+"""Documents drawn at a time; some 8 MB."""
 
 
 def sign_flip(
-    differences: Sequence[float], clusters: Sequence[Hashable] | None = None, *, resamples: int = 9999, seed: int = 0
+    differences: Sequence[float] | Array,
+    clusters: Sequence[Hashable] | None = None,
+    *,
+    resamples: int = 9999,
+    seed: int = 0,
 ) -> float:
     """Two-sided p of the sign-flip test: without a difference, each sign is as likely as the other (Fisher 1935).
 
     The statistic is |Σ d|, of items or of whole clusters; those without a difference say nothing. p is exact where all
     are multiples of the smallest one (0/1 scores, alone or in clusters, or means of several of them) or where there are
     at most 15. On 0/1 scores it equals the sign test, McNemar's exact one. Otherwise it is Monte Carlo's,
-    (1 + number at least as extreme) / (resamples + 1), which is never 0 and keeps the level (Phipson & Smyth 2010).
+    (1 + number at least as extreme) / (resamples + 1), which is never 0 and keeps the level (Phipson & Smyth 2010). Where
+    no pattern is as extreme, p is at most `tail_bound`, which goes below 1 / (resamples + 1): the exact p is never above
+    that bound, and so the level is kept there too.
+
+    p depends on the sizes of the differences and on their sum alone, not on their order or on which side is first.
 
     Args:
         differences: Second minus first, one an item.
@@ -46,23 +63,70 @@ def sign_flip(
         ValueError: Not one cluster a difference, or a difference is NaN or infinite.
     """
     sums = cluster_sums(differences, range(len(differences)) if clusters is None else clusters)
-    scale = float(np.abs(sums).max(initial=0.0))
-    sums = sums[np.abs(sums) > _SLACK * scale]
-    if not len(sums):
+    return sign_flips([sums], resamples=resamples, seed=seed)[0]
+
+
+def sign_flips(sums: Sequence[Array], *, resamples: int = 9999, seed: int = 0) -> list[float]:
+    """`sign_flip` of each of several sets of differences, which share the random patterns: the same p, sooner.
+
+    Args:
+        sums: Differences of independent items or clusters, finite; [items], of any number each.
+        resamples: Random patterns of signs.
+        seed: Of the patterns.
+    """
+    found: list[float] = []
+    simulated: dict[int, Array] = {}
+    for number, one in enumerate(sums):
+        sizes = np.sort(np.abs(one))[::-1]
+        sizes = sizes[sizes > _SLACK * sizes.max(initial=0.0)]
+        p = _exact(sizes, abs(math.fsum(one)))
+        found.append(1.0 if p is None else p)
+        if p is None:
+            simulated[number] = sizes
+    distances = [abs(math.fsum(sums[number])) for number in simulated]
+    for number, p in zip(simulated, _simulated(list(simulated.values()), distances, resamples, seed), strict=True):
+        found[number] = p
+    return found
+
+
+def _exact(sizes: Array, distance: float) -> float | None:
+    """P(|Σ ± size| >= distance) where it can be had exactly."""
+    if not len(sizes):
         return 1.0
-    ratios = sums / np.abs(sums).min()
+    ratios = sizes / sizes[-1]
     whole = np.rint(ratios)
-    total = float(np.abs(whole).sum())
-    if np.abs(ratios - whole).max() < 1e-9 and total * len(whole) <= _STEPS:
-        return _whole_numbers(whole)
-    observed = abs(float(sums.sum())) - _SLACK * float(np.abs(sums).sum())
-    if len(sums) <= _EXACT:
-        signs = 1 - 2 * ((np.arange(2 ** (len(sums) - 1))[:, None] >> np.arange(len(sums))) & 1)
-        return float(np.mean(np.abs(signs @ sums) >= observed))
-    return (1 + _extreme(sums, observed, resamples, seed)) / (resamples + 1)
+    if np.abs(ratios - whole).max() < 1e-9 and float(whole.sum()) * len(whole) <= _STEPS:
+        return _whole_numbers(whole, distance / float(sizes[-1]))
+    if len(sizes) > _EXACT:
+        return None
+    signs = 1 - 2 * ((np.arange(2 ** (len(sizes) - 1))[:, None] >> np.arange(len(sizes))) & 1)
+    return float(np.mean(np.abs(signs @ sizes) >= distance - _SLACK * float(sizes.sum())))
 
 
-def _whole_numbers(values: Array) -> float:
+def _simulated(sizes: Sequence[Array], distances: Sequence[float], resamples: int, seed: int) -> list[float]:
+    """The same for each of several sets, from random patterns of signs that they share, and the bound on their tail."""
+    longest = max(map(len, sizes), default=0)
+    padded = np.zeros((len(sizes), longest))
+    for row, one in zip(padded, sizes, strict=True):
+        row[: len(one)] = one
+    totals = padded.sum(axis=1)
+    if len(sizes) <= _FEW_SETS:
+        plus = np.array([heads_sum(row, resamples, seed) for row in padded]).reshape(len(sizes), resamples)
+    else:
+        plus = np.zeros((len(sizes), resamples))
+        for places, heads in coins(longest, resamples, seed):
+            plus += padded[:, places] @ heads
+    least = np.array(distances) - _SLACK * totals
+    counts = (np.abs(2 * plus - totals[:, None]) >= least[:, None]).sum(axis=1)
+    return [
+        (1 + int(count)) / (resamples + 1)
+        if count
+        else positive(min(1 / (resamples + 1), tail_bound(distance, math.fsum(one**2))))
+        for count, one, distance in zip(counts, sizes, distances, strict=True)
+    ]
+
+
+def _whole_numbers(values: Array, distance: float) -> float:
     """The exact p: the distribution of Σ ± v from that of the sum of those with a plus, one value after another."""
     total = int(np.abs(values).sum())
     chances = np.zeros(total + 1)
@@ -73,27 +137,7 @@ def _whole_numbers(values: Array) -> float:
         chances[: reached + 1] = part
         chances[size : reached + size + 1] += part
         reached += int(size)
-    return positive(float(chances[np.abs(2 * np.arange(total + 1) - total) >= abs(values.sum()) - 0.5].sum()))
-
-
-def _extreme(sums: Array, observed: float, resamples: int, seed: int) -> int:
-    """How many random patterns of signs give a sum as far from 0 as the observed one.
-
-    Eight values at a time have 256 patterns: their sums are tabulated once, and a random byte picks one.
-    """
-    blocks = -(-len(sums) // 8)
-    padded = np.zeros(blocks * 8)
-    padded[: len(sums)] = sums
-    signs = 1.0 - 2.0 * ((np.arange(256)[:, None] >> np.arange(8)) & 1)
-    table = (padded.reshape(blocks, 8) @ signs.T).ravel()
-    offsets = np.arange(blocks) * 256
-    generator = np.random.default_rng(seed)
-    count, rows = 0, max(1, _CHUNK // blocks)
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        patterns = np.frombuffer(generator.bytes(size * blocks), dtype=np.uint8).reshape(size, blocks)
-        count += int((np.abs(table[patterns + offsets].sum(axis=1)) >= observed).sum())
-    return count
+    return positive(float(chances[np.abs(2 * np.arange(total + 1) - total) >= round(distance) - 0.5].sum()))
 
 
 def approximate_randomization(
@@ -104,12 +148,15 @@ def approximate_randomization(
     *,
     resamples: int,
     seed: int = 0,
+    of_sums: Scores | None = None,
 ) -> float:
     """Two-sided p for a score of all documents together: without a difference, the sides of a document can be swapped.
 
     Approximate randomisation (Noreen 1989; Riezler & Maxwell 2005), sacrebleu's `--paired-ar`. Where the documents (or
     groups) that differ have no more than `resamples` swaps, all of these are tried and p is exact. A swap whose score is
-    NaN counts as extreme.
+    NaN counts as extreme. Where no random swap is as extreme as what was observed, p is at most `tail_bound` at the
+    swapped differences' own variance: p below 1 / (resamples + 1) is of that kind. It is a proven bound for scores that
+    are linear in the statistics, and an approximation for others (`docs/statistics.md` measures it).
 
     Args:
         before: Sufficient statistics, [documents, ...]: any shape, documents first.
@@ -118,6 +165,8 @@ def approximate_randomization(
         groups: Places of the documents of each group, which are swapped together; by default each stands alone.
         resamples: Random swaps.
         seed: Of the swaps.
+        of_sums: The same score from sums of the documents' statistics, of many sets at once: [sets, ...] -> [sets].
+            Much quicker.
 
     Raises:
         ValueError: The shapes differ, or the groups do not hold every document once.
@@ -126,23 +175,61 @@ def approximate_randomization(
     varied = _varied(first, second, members)
     if not varied:
         return 1.0
-
-    def distance(swapped: npt.NDArray[np.bool_]) -> float:
-        flags = np.zeros(len(first), dtype=bool)
-        for group in np.flatnonzero(swapped):
-            flags[varied[group]] = True
-        mask = flags.reshape(-1, *[1] * (first.ndim - 1))
-        return abs(float(score(np.where(mask, first, second))) - float(score(np.where(mask, second, first))))
-
+    sides = _Sides(first, second, varied, score, of_sums)
     observed = abs(score(second) - score(first))
-    observed -= _SLACK * max(1.0, abs(score(first)))
+    least = observed - _SWAP_SLACK * max(1.0, abs(score(first)))
     ways = 1 << (len(varied) - 1)
     if ways <= resamples:
-        all_swaps = ((np.arange(ways)[:, None] >> np.arange(len(varied))) & 1).astype(bool)
-        return sum(not distance(swapped) < observed for swapped in all_swaps) / ways
-    generator = np.random.default_rng(seed)
-    extreme = sum(not distance(generator.random(len(varied)) < 0.5) < observed for _ in range(resamples))
-    return (1 + extreme) / (resamples + 1)
+        every = (((np.arange(ways) >> np.arange(len(varied))[:, None]) & 1) == 1).astype(np.float64)
+        distances = sides.differences([(slice(0, len(varied)), every)], ways)
+        return int((~(np.abs(distances) < least)).sum()) / ways
+    distances = sides.differences(coins(len(varied), resamples, seed), resamples)
+    extreme = int((~(np.abs(distances) < least)).sum())
+    if extreme:
+        return (1 + extreme) / (resamples + 1)
+    return positive(min(1 / (resamples + 1), tail_bound(observed, float(np.mean(distances**2)))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Two sides of which documents can be swapped.
+
+    Attributes:
+        first: Statistics, [documents, ...].
+        second: The other side's.
+        varied: Places of the documents of each group that can be swapped.
+        score: As in `approximate_randomization`.
+        of_sums: Likewise.
+    """
+
+    first: Array
+    second: Array
+    varied: Sequence[npt.NDArray[np.intp]]
+    score: Score
+    of_sums: Scores | None
+
+    def differences(self, swaps: Iterable[tuple[slice, Array]], count: int) -> Array:
+        """Second minus first score of each of `count` swaps, given as `coins` has them."""
+        if self.of_sums is None:
+            return self._one_by_one(np.concatenate([swapped for _, swapped in swaps]).T)
+        shape = self.first.shape[1:]
+        moves = np.stack([(self.second - self.first)[group].sum(axis=0).ravel() for group in self.varied])
+        moved = np.zeros((count, moves.shape[1]))
+        for places, swapped in swaps:
+            moved += swapped.T @ moves[places]
+        moved = moved.reshape(count, *shape)
+        return self.of_sums(self.second.sum(axis=0) - moved) - self.of_sums(self.first.sum(axis=0) + moved)
+
+    def _one_by_one(self, swaps: Array) -> Array:
+        found = np.empty(len(swaps))
+        for number, swapped in enumerate(swaps):
+            flags = np.zeros(len(self.first), dtype=bool)
+            for group in np.flatnonzero(swapped):
+                flags[self.varied[group]] = True
+            mask = flags.reshape(-1, *[1] * (self.first.ndim - 1))
+            sides = np.where(mask, self.first, self.second), np.where(mask, self.second, self.first)
+            found[number] = self.score(sides[0]) - self.score(sides[1])
+        return found
 
 
 def paired_bootstrap(
@@ -168,20 +255,57 @@ def paired_bootstrap(
         The interval is None where its ends fall together, which shows no variance to judge by; p is then that of
         `approximate_randomization`.
     """
-    first, second, members = _sides(before, after, groups)
-    generator = np.random.default_rng(seed)
+    first, second, _ = _sides(before, after, groups)
     observed = score(second) - score(first)
-    drawn = np.empty(resamples)
-    for number in range(resamples):
-        draw = generator.integers(0, len(members), size=len(members))
-        places = draw if groups is None else np.concatenate([members[group] for group in draw])
-        drawn[number] = score(second[places]) - score(first[places])
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    if math.isclose(low, high, rel_tol=1e-12, abs_tol=1e-12):
+    drawn = bootstrap_differences(before, after, score, groups, resamples=resamples, seed=seed)
+    interval = percentile_limits(drawn, level)
+    if interval is None and not np.isnan(drawn).any():
         return None, approximate_randomization(before, after, score, groups, resamples=resamples, seed=seed)
     extreme = ~(np.abs(drawn - observed) < abs(observed) - _SLACK * max(1.0, abs(score(first))))
-    interval = None if math.isnan(low) else Interval(float(low), float(high), level, "percentile bootstrap")
     return interval, (1 + int(extreme.sum())) / (resamples + 1)
+
+
+def bootstrap_differences(
+    before: npt.ArrayLike,
+    after: npt.ArrayLike,
+    score: Score,
+    groups: Sequence[Sequence[int]] | None = None,
+    *,
+    resamples: int,
+    seed: int = 0,
+    of_sums: Scores | None = None,
+) -> Array:
+    """Score(after) - score(before) of documents (or groups) drawn with replacement, [resamples].
+
+    Arguments and errors as in `approximate_randomization`.
+    """
+    first, second, members = _sides(before, after, groups)
+    generator = np.random.default_rng(seed)
+    drawn = np.empty(resamples)
+    if of_sums is None:
+        for number in range(resamples):
+            draw = generator.integers(0, len(members), size=len(members))
+            places = draw if groups is None else np.concatenate([members[group] for group in draw])
+            drawn[number] = score(second[places]) - score(first[places])
+        return drawn
+    sums = [np.stack([side[group].sum(axis=0) for group in members]) for side in (first, second)]
+    rows = max(1, _CHUNK // len(members))
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        draws = generator.integers(0, len(members), size=(size, len(members)))
+        draws += np.arange(size)[:, None] * len(members)
+        counts = np.bincount(draws.ravel(), minlength=size * len(members)).reshape(size, -1).astype(np.float64)
+        scores = [of_sums(np.tensordot(counts, one, axes=1)) for one in sums]
+        drawn[start : start + size] = scores[1] - scores[0]
+    return drawn
+
+
+def percentile_limits(drawn: Array, level: float) -> Interval | None:
+    """The percentile interval of resampled scores; None where one is NaN, or the ends fall together."""
+    low, high = (float(end) for end in np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]))
+    if math.isnan(low) or math.isclose(low, high, rel_tol=1e-12, abs_tol=1e-12):
+        return None
+    return Interval(low, high, level, "percentile bootstrap")
 
 
 def _sides(

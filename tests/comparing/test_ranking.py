@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from evalkit.comparing.compare import compare_all
 from evalkit.comparing.ranking import rank
 from evalkit.comparison import Side, Verdict
 from evalkit.errors import NotComparableError, UsageError
+from evalkit.results import TaskResult
+from tests.comparing.examples import real
 from tests.comparing.rankings import pattern, side, side_of, with_chance
 from tests.result_examples import group, task_result, text_result
 
@@ -71,31 +74,63 @@ def test_a_run_may_be_in_two_tie_groups() -> None:
     assert [one.rank for one in found.standings] == [1, 1, 2]
 
 
-def test_several_tasks_have_the_difference_interval_and_p_of_comparing_two_runs() -> None:
+def bounded(task: TaskResult) -> TaskResult:
+    return replace(task, metrics={name: replace(one, bounds=(0.0, 1.0)) for name, one in task.metrics.items()})
+
+
+def mixed(generator: np.random.Generator, label: str, kind: str) -> Side:
+    """A run with three unequal tasks: right or wrong, and of the kind a second one."""
+    names = [f"passage {place // 4}" for place in range(120)]
+    right = [task_result((generator.random(n) < 0.6).astype(float).tolist()) for n in (60, 200)]
+    other = {
+        "right or wrong": lambda: task_result((generator.random(90) < 0.5).astype(float).tolist()),
+        "values": lambda: real(generator.beta(2, 2, 90).tolist(), "acc"),
+        "clusters": lambda: bounded(task_result((generator.random(120) < 0.5).astype(float).tolist(), clusters=names)),
+        "answers of some": lambda: real((generator.integers(0, 5 if label == "a" else 2, 90) / 4).tolist(), "acc"),
+        "one document": lambda: real([float(generator.random())], "acc"),
+    }[kind]()
+    return side_of(label, {"arc": right[0], "boolq": right[1], "other": other})
+
+
+@pytest.mark.parametrize("kind", ["right or wrong", "values", "clusters", "answers of some", "one document"])
+@pytest.mark.parametrize("tasks", [None, ["other"], ["arc", "other"]])
+def test_every_pair_has_the_interval_and_p_of_comparing_the_two_runs(kind: str, tasks: list[str] | None) -> None:
     generator = np.random.default_rng(3)
-    values = {
-        label: {"arc": generator.integers(0, 2, 60), "boolq": generator.integers(0, 2, 200) | (label == "a")}
-        for label in ("a", "b", "c")
-    }
-    sides = [
-        side(label, {name: [float(x) for x in ones] for name, ones in tasks.items()}) for label, tasks in values.items()
-    ]
-    found = rank(sides)
-    compared = {
-        (one.before.label, one.after.label): one.overall for one in compare_all([one.run for one in sides]).pairs
-    }
-    for (better, worse), change in found.pairs.items():
-        overall = compared.get((worse, better))
-        sign = 1
-        if overall is None:
-            overall, sign = compared[better, worse], -1
-        assert overall is not None
-        assert change.difference == pytest.approx(sign * overall.difference)
-        assert overall.interval is not None
-        assert change.interval == pytest.approx(tuple(sorted(sign * end for end in overall.interval)), abs=1e-6)
-        assert overall.p is not None
-        # the same sign-flip test, here by its normal approximation
-        assert change.p == pytest.approx(overall.p, rel=0.2, abs=2e-3)
+    sides = [mixed(generator, label, kind) for label in ("a", "b", "c", "d")]
+    if kind == "one document" and tasks == ["other"]:
+        return  # `compare` tests nothing there
+    found = rank(sides, tasks=tasks)
+    compared = {}
+    for one in compare_all([one.run for one in sides], tasks=tasks).pairs:
+        change = one.overall if len(one.roots) > 1 else one.tasks["other"].change
+        compared[one.before.label, one.after.label] = compared[one.after.label, one.before.label] = change
+    assert len(found.pairs) == 6
+    for labels, change in found.pairs.items():
+        expected = compared[labels]
+        assert expected is not None
+        assert abs(change.difference) == pytest.approx(abs(expected.difference))
+        sign = math.copysign(1, change.difference * expected.difference)
+        assert expected.interval is not None
+        assert change.interval == pytest.approx(tuple(sorted(sign * end for end in expected.interval)), abs=1e-12)
+        assert change.p == pytest.approx(expected.p, rel=1e-12)
+        assert change.p_adjusted == pytest.approx(expected.p_adjusted, rel=1e-12)
+        assert change.test == expected.test
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_twenty_runs_on_a_large_benchmark_take_seconds(binary: bool) -> None:
+    generator = np.random.default_rng(0)
+    shares = 4 * np.ones(57) + generator.random(57)
+    sizes = (14_042 * shares / shares.sum()).astype(int)
+
+    def values(n: int) -> TaskResult:
+        drawn = generator.random(n)
+        return task_result((drawn < 0.6).astype(float).tolist()) if binary else real(drawn.tolist(), "acc")
+
+    sides = [side_of(f"m{run}", {f"t{number}": values(n) for number, n in enumerate(sizes)}) for run in range(20)]
+    start = time.process_time()
+    assert len(rank(sides).pairs) == 190
+    assert time.process_time() - start < 15  # a third of it where nothing else runs
 
 
 def test_clusters_of_documents_have_the_error_that_statsmodels_gives() -> None:
@@ -268,6 +303,8 @@ def test_a_perplexity_is_no_part_of_a_mean_but_ranks_by_itself() -> None:
         ({"tasks": ["nothing"]}, "nothing"),
         ({"tasks": ["arc", "arc_easy"]}, "arc_easy is part of arc"),
         ({"alpha": 2.0}, "alpha"),
+        ({"alpha": 0.6}, "alpha"),
+        ({"alpha": 0.5}, "alpha"),
         ({"allow": ["colour"]}, "colour"),
     ],
 )

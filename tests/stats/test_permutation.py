@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from evalkit.documents import OpenQuestion
 from evalkit.metrics.translation import METRICS
 from evalkit.stats.paired import paired_clusters, paired_t, sign_test
-from evalkit.stats.permutation import approximate_randomization, paired_bootstrap, sign_flip
+from evalkit.stats.permutation import approximate_randomization, paired_bootstrap, sign_flip, sign_flips
+from evalkit.stats.signs import tail_bound
 
 Statistics = npt.NDArray[np.float64]
 
@@ -91,8 +92,49 @@ def test_many_clusters_agree_with_the_cluster_robust_test() -> None:
 
 def test_no_p_is_zero_and_no_difference_is_one() -> None:
     assert sign_flip([0.0] * 30) == 1.0
-    assert sign_flip(np.random.default_rng(0).uniform(1, 2, 200).tolist(), resamples=99) == 0.01
     assert sign_flip([1.0] * 3000) > 0
+    assert 0 < sign_flip((1e3 + np.random.default_rng(0).random(9000)).tolist(), resamples=99) < 1e-300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_beyond_the_simulation_p_is_a_bound_that_the_exact_one_never_exceeds(seed: int) -> None:
+    """Whole numbers have an exact p; a small shift of each takes that away."""
+    generator = np.random.default_rng(seed)
+    whole = generator.integers(1, 9, 40) * np.where(generator.random(40) < 0.12, -1.0, 1.0)
+    exact = sign_flip(whole.tolist())
+    found = sign_flip((whole * (1 + 1e-7 * generator.random(40))).tolist(), resamples=99)
+    assert exact < 0.01
+    assert exact <= found <= 0.01
+    assert found <= max(100 * exact, 1e-6)
+
+
+@pytest.mark.parametrize("distance", [0.5, 1.0, 2.0, 3.0, 5.0])
+def test_the_tail_bound_holds_for_equal_and_unequal_values(distance: float) -> None:
+    for sizes in (np.ones(14), np.arange(1.0, 15.0), np.array([10.0] + [1.0] * 13)):
+        signs = 1 - 2 * ((np.arange(2**14)[:, None] >> np.arange(14)) & 1)
+        reached = distance * math.sqrt(float((sizes**2).sum()))
+        assert np.mean(np.abs(signs @ sizes) >= reached - 1e-9) <= tail_bound(reached, float((sizes**2).sum()))
+
+
+def test_the_tail_bound_is_below_hoeffdings() -> None:
+    for distance in (1.5, 2.0, 4.0, 8.0):
+        assert tail_bound(distance, 1.0) < 2 * math.exp(-(distance**2) / 2)
+    assert tail_bound(0.0, 0.0) == 1.0
+
+
+def test_sets_together_have_the_p_that_each_has_alone() -> None:
+    generator = np.random.default_rng(5)
+    sets = [generator.normal(0.1, 1, size) for size in (3, 20, 70, 300, 700, 700, 41)]
+    sets += [np.array([1.0, -1.0] * 10 + [1.0] * 20), np.zeros(4), np.array([])]
+    assert sign_flips(sets) == pytest.approx([sign_flips([one])[0] for one in sets], abs=1e-15)
+
+
+def test_p_does_not_depend_on_order_or_side() -> None:
+    differences = np.random.default_rng(7).normal(0.2, 1, 90)
+    p = sign_flip(differences.tolist())
+    assert sign_flip(differences[::-1].tolist()) == p
+    assert sign_flip((-differences).tolist()) == p
+    assert sign_flip([*differences.tolist(), *[0.0] * 50]) == p
 
 
 def test_a_large_benchmark_is_quick_and_small() -> None:

@@ -23,8 +23,8 @@ def test_documents_that_count_alike_are_one_pool() -> None:
 
 
 def test_no_change_has_the_width_of_the_effective_number() -> None:
-    found = stratified_tango([stratum(0.5, 0, 0, 20), stratum(0.5, 0, 0, 1000)])
-    effective = 1 / (0.25 / 20 + 0.25 / 1000)
+    found = stratified_tango([stratum(0.5, 0, 0, 100), stratum(0.5, 0, 0, 1000)])
+    effective = 1 / (0.25 / 100 + 0.25 / 1000)
     z2 = 1.959964**2
     assert found.high == pytest.approx(z2 / (effective + z2), rel=1e-6)
     assert found.low == pytest.approx(-found.high)
@@ -48,6 +48,20 @@ def test_it_covers_as_often_as_it_says() -> None:
         found = stratified_tango(strata)
         covered += found.low <= 0.04 <= found.high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_a_small_stratum_that_makes_the_variance_is_not_taken_for_many_pairs() -> None:
+    """The effective number of pairs, 39.6, would be told by the ten pairs of one stratum: that covers 0.906."""
+    generator = np.random.default_rng(2)
+    held = 0
+    for _ in range(600):
+        tables = [generator.multinomial(n, [0.5, 0.1, 0.4]) for n in (10, 1000)]
+        strata = [stratum(0.5, int(w), int(lost), int(w + lost + same)) for w, lost, same in tables]
+        found = stratified_tango(strata)
+        held += found.low <= 0.4 <= found.high
+    assert found.method == "mover of tango scores"
+    assert held / 600 >= 0.94
+    assert stratified_tango([stratum(0.5, 5, 1, 20), stratum(0.5, 3, 2, 20)]).method == "stratified tango score"
 
 
 def test_nothing_is_an_error() -> None:

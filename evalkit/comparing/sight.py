@@ -1,0 +1,81 @@
+"""What the documents at hand could show, and how many more it would take."""
+
+from __future__ import annotations
+
+import math
+
+POWER = 0.8
+FEW_CLUSTERS = 6
+"""With fewer, sign flips of whole clusters cannot have a p below 5 %: the test is then the interval's own t."""
+
+T_TEST = "cluster-robust t interval and t test"
+
+
+def by_t(test: str) -> bool:
+    """Whether a test, as `Change.test` names it, is the t test that few clusters have."""
+    return T_TEST in test
+
+
+def units_to_reject(level: float) -> int:
+    """How many documents or clusters must move, all the same way, before flipping their signs has a p below the level.
+
+    The smallest p of C flipped signs is 2 / 2^C.
+    """
+    return math.floor(1 - math.log2(level) + 1e-9) + 1
+
+
+def detectable(
+    n: int, clusters: int, stderr: float | None, discordance: float | None, test: str, level: float
+) -> float | None:
+    """The smallest true difference that would be seen with a power of 80 %.
+
+    One rule for all commands: the level is that of the row's own test after the correction for its family, alpha / tests,
+    which Holm's correction asks of the first test. Standard errors count with t(clusters - 1), see
+    `evalkit.stats.power` for right-or-wrong documents.
+
+    Args:
+        n: Documents.
+        clusters: Groups of them that go together; `n` where all are independent.
+        stderr: Standard error of the difference; None where unknown.
+        discordance: Share of the documents that exactly one run gets right; None for other values.
+        test: As `Change.test` names it.
+        level: Of the test.
+
+    Returns:
+        None where it is not known, or where no difference whatever could be seen.
+    """
+    from evalkit.stats.power import detectable_binary_difference
+    from evalkit.stats.special import t_quantile
+
+    if not by_t(test) and clusters < units_to_reject(level) - (discordance is not None):
+        return None
+    if discordance is not None:
+        return detectable_binary_difference(discordance, n, alpha=level, power=POWER)
+    if stderr is None:
+        return None
+    return (t_quantile(1 - level / 2, clusters - 1) + t_quantile(POWER, clusters - 1)) * stderr
+
+
+def units_needed(variance: float, effect: float, tail: float, clustered: bool) -> int:
+    """How many documents or clusters have (z_tail + z_power) standard errors within an effect; for clusters, by t.
+
+    Args:
+        variance: Of one unit's difference.
+        effect: Positive.
+        tail: Probability beyond the critical value.
+        clustered: The units are clusters.
+    """
+    from evalkit.stats.power import items_needed
+    from evalkit.stats.special import t_quantile
+
+    needed = items_needed(variance, effect, alpha=2 * tail, power=POWER)
+    if not clustered:
+        return needed
+    needed = max(2, needed)
+    # from below: more units mean smaller quantiles, so the first that suffices is the smallest
+    while needed < 1000:
+        quantiles = t_quantile(1 - tail, needed - 1) + t_quantile(POWER, needed - 1)
+        if quantiles * math.sqrt(variance / needed) <= effect:
+            break
+        needed += 1
+    return needed
