@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.calibration.measured import Measured, alarmed, covered
 from benchmarks.calibration.scores import clustered, holds, skewed
 from evalkit.stats.paired import mcnemar_mid_p, paired_clusters, paired_t, sign_test, tango
-from evalkit.stats.permutation import sign_flip
 from evalkit.stats.positions import position_bias
+from evalkit.stats.signs import sign_flip
 
 ALPHA = 0.05
 

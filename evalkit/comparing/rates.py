@@ -93,7 +93,8 @@ def _p(
     """P of exchanging the two sides of documents, and how it was found."""
     import numpy as np
 
-    from evalkit.stats.permutation import approximate_randomization, sign_flip
+    from evalkit.stats.permutation import approximate_randomization
+    from evalkit.stats.signs import sign_flip
 
     if np.array_equal(below[0], below[1]):
         return sign_flip((above[1] - above[0]).tolist(), clusters), "sign-flip test"
