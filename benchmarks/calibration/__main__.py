@@ -1,6 +1,6 @@
 """Do the intervals cover, and do the tests keep their level? `python -m benchmarks.calibration [--draws N]`.
 
-Simulates realistic data, counts, and prints a Markdown table. Exits with 1 where a rate is more than three standard
+Simulates realistic data, counts, and prints a Markdown table. Exits with 1 where a rate is more than two standard
 errors of the simulation outside what is promised. Seeded: the same number of draws gives the same table.
 """
 
@@ -10,10 +10,16 @@ import argparse
 import sys
 import time
 
-from benchmarks.calibration import decisions, differences, scores
+from benchmarks.calibration import corpora, decisions, differences, scores, several
 from benchmarks.calibration.measured import markdown
 
-PARTS = {"One score": scores, "Two models": differences, "Decisions": decisions}
+PARTS = {
+    "One score": scores,
+    "Two models": differences,
+    "Corpus scores": corpora,
+    "Several tasks": several,
+    "Decisions": decisions,
+}
 
 
 def main() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 import evalkit
 from benchmarks.calibration.measured import Array, Measured, alarmed, covered
+from evalkit.aggregate import aggregate_group
 from evalkit.comparison import Comparison, Verdict
 from evalkit.data import DatasetInfo
 from evalkit.metrics import estimate, metric
@@ -21,6 +23,7 @@ from evalkit.stats.sequential import (
     proportion_confidence_sequence,
     tightest_at,
 )
+from evalkit.task import Group
 
 ALPHA = 0.05
 LOOKS = range(10, 3001, 10)
@@ -157,7 +160,8 @@ def verdicts(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
     means = [one.overall for one in found if one.overall is not None]
     yield from both_ways([{one.verdict} for one in means], "the same", ", mean of nine tasks")
     held = [one.interval is not None and one.interval[0] <= 0 <= one.interval[1] for one in means]
-    yield covered("interval of the mean over tasks (MOVER)", "the same", held, 0.93)
+    yield covered("interval of the mean over tasks (Tango of their pool)", "the same", held, 0.93)
+    yield from grouped(generator, draws)
     for n in (100, 300, 1000):
         single = [compared(generator, 1, n, 0.0, 0.02).tasks["task0"].change.verdict for _ in range(draws)]
         within = float(np.mean([verdict is Verdict.WITHIN_MARGIN for verdict in single]))
@@ -173,9 +177,38 @@ def verdicts(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
         yield Measured("verdict regressed", f"{n:,} items, loss of 5 points, margin 2", "power", rate, draws)
 
 
-def both_ways(verdicts: Sequence[set[Verdict]], case: str, of: str) -> Iterator[Measured]:
+def grouped(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
+    """Members of one group of eight tasks, and of four such groups, each of which is a family of tests of its own."""
+    for groups in (1, 4):
+        found = []
+        for _ in range(draws if groups == 1 else max(1, draws // 4)):
+            sides: list[list[Array]] = [[], []]
+            for moved in paired(generator, (8 * groups, 100), 0.12, 0.0):
+                both = (generator.random(100) < 0.65).astype(float)
+                for side, only in zip(sides, (moved < 0, moved > 0), strict=True):
+                    side.append(np.where(moved == 0, both, only).astype(float))
+            before, after = (with_groups(run(side, name), groups) for side, name in zip(sides, "ab", strict=True))
+            compared = evalkit.compare(before, after, margin=0.01)
+            members = [one for name, one in compared.tasks.items() if name.startswith("task")]
+            found.append({one.change.verdict for one in members})
+        words = "a group" if groups == 1 else f"{groups} groups"
+        yield from both_ways(found, f"{words} of 8 tasks of 100 items, no difference", ", any member", groups == 1)
+
+
+def with_groups(made: Run, count: int) -> Run:
+    """The run with its tasks in so many groups of eight."""
+    names = list(made.tasks)
+    groups = {}
+    for number in range(count):
+        members = {name: made.tasks[name] for name in names[8 * number : 8 * number + 8]}
+        groups[f"group{number}"] = aggregate_group(Group(name=f"group{number}", members=tuple(members)), members)
+    return replace(made, groups=groups)
+
+
+def both_ways(verdicts: Sequence[set[Verdict]], case: str, of: str, promised: bool = True) -> Iterator[Measured]:
     """False `improved` and false `regressed`, which have half of α each, and either of them."""
+    half, whole = (0.03, 0.06) if promised else (None, None)
     false = {Verdict.IMPROVED, Verdict.REGRESSED}
-    yield alarmed(f"verdict improved{of}", case, [Verdict.IMPROVED in one for one in verdicts], 0.03)
-    yield alarmed(f"verdict regressed{of}", case, [Verdict.REGRESSED in one for one in verdicts], 0.03)
-    yield alarmed(f"verdict improved or regressed{of}", case, [bool(one & false) for one in verdicts], 0.06)
+    yield alarmed(f"verdict improved{of}", case, [Verdict.IMPROVED in one for one in verdicts], half)
+    yield alarmed(f"verdict regressed{of}", case, [Verdict.REGRESSED in one for one in verdicts], half)
+    yield alarmed(f"verdict improved or regressed{of}", case, [bool(one & false) for one in verdicts], whole)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks.calibration.measured import Array, Measured, alarmed, covered
+from benchmarks.calibration.measured import Measured, alarmed, covered
 from benchmarks.calibration.scores import clustered, holds, skewed
-from evalkit.documents import OpenQuestion
-from evalkit.metrics.text import Corpus
-from evalkit.metrics.translation import METRICS
-from evalkit.stats.bootstrap import bootstrap
 from evalkit.stats.paired import mcnemar_mid_p, paired_clusters, paired_t, sign_test, tango
-from evalkit.stats.permutation import approximate_randomization, paired_bootstrap, sign_flip
 from evalkit.stats.positions import position_bias
+from evalkit.stats.signs import sign_flip
 
 ALPHA = 0.05
 
@@ -25,7 +20,6 @@ def measure(draws: int) -> Iterator[Measured]:
     yield from binary(generator, 5 * draws)
     yield from real(generator, draws)
     yield from clusters(generator, draws)
-    yield from corpora(generator, max(1, draws // 4))
     yield from positions(generator, max(1, draws // 2))
 
 
@@ -90,53 +84,6 @@ def clusters(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
         case = f"{count} clusters of 5 right-or-wrong pairs, 20 % discordant"
         yield covered("CR1 on differences, t(clusters - 1)", case, held, promised)
         yield alarmed("sign flips of clusters", case, alarms, 0.05)
-
-
-def translations(documents: int) -> tuple[Corpus, Array, Array]:
-    """BLEU's statistics of two systems with the same number of wrong words, the second a little better."""
-    generator, words = random.Random(3), [f"w{number}" for number in range(60)]
-    corpus = METRICS["bleu"].corpus
-    assert corpus is not None
-    sides: list[list[list[float]]] = [[], []]
-    for _ in range(documents):
-        reference = generator.choices(words, k=generator.randint(6, 25))
-        hard = generator.betavariate(1, 4)
-        for side, rate in zip(sides, (hard, 0.9 * hard), strict=True):
-            text = " ".join(generator.choice(words) if generator.random() < rate else word for word in reference)
-            side.append(list(corpus.statistics(OpenQuestion("", " ".join(reference)), text)))
-    return corpus, np.array(sides[0]), np.array(sides[1])
-
-
-def corpora(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
-    corpus, first, second = translations(2000)
-    of_all = corpus.score(first), corpus.score(second)
-    for n in (50, 200):
-        held, paired, alarms, centred, moses = [], [], [], [], []
-        for _ in range(draws):
-            chosen = generator.integers(0, len(first), n)
-            before, after = first[chosen], second[chosen]
-            _, interval = bootstrap(before, [[place] for place in range(n)], corpus.score, 500)
-            held.append(holds(interval, of_all[0]))
-            interval, _ = paired_bootstrap(before, after, corpus.score, resamples=500)
-            paired.append(holds(interval, of_all[1] - of_all[0]))
-            swap = generator.random(n)[:, None] < 0.5  # sides that are exchangeable have no difference
-            before, after = np.where(swap, after, before), np.where(swap, before, after)
-            alarms.append(approximate_randomization(before, after, corpus.score, resamples=199) <= ALPHA)
-            centred.append(paired_bootstrap(before, after, corpus.score, resamples=199)[1] <= ALPHA)
-            moses.append(one_sided(generator, corpus, before, after) <= ALPHA)
-        yield covered("percentile bootstrap", f"BLEU of {n} sentences", held, 0.9)
-        yield covered("paired bootstrap", f"BLEU of {n} pairs, one system better", paired, 0.9)
-        yield alarmed("approximate randomisation", f"BLEU of {n} pairs, no difference", alarms, 0.05)
-        yield alarmed("paired bootstrap, centred p", f"BLEU of {n} pairs, no difference", centred, 0.07)
-        yield alarmed("p of sacrebleu's --paired-bs, not used", f"BLEU of {n} pairs, no difference", moses, None)
-
-
-def one_sided(generator: np.random.Generator, corpus: Corpus, before: Array, after: Array) -> float:
-    """As sacrebleu 2.6 has it: how often |D*| is above its own mean by more than |D|."""
-    drawn = generator.integers(0, len(before), (199, len(before)))
-    distances = np.array([abs(corpus.score(after[rows]) - corpus.score(before[rows])) for rows in drawn])
-    observed = abs(corpus.score(after) - corpus.score(before))
-    return float((1 + (distances - distances.mean() > observed).sum()) / 200)
 
 
 def positions(generator: np.random.Generator, draws: int) -> Iterator[Measured]:

@@ -46,12 +46,12 @@ class Measured:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise is kept, as far as three standard errors tell."""
+        """Whether the promise is kept, as far as two standard errors tell."""
         if self.promised is None:
             return True
         if self.kind == "coverage":
-            return self.rate + 3 * self.error + 1e-9 >= self.promised
-        return self.rate - 3 * self.error - 1e-9 <= self.promised
+            return self.rate + 2 * self.error + 1e-9 >= self.promised
+        return self.rate - 2 * self.error - 1e-9 <= self.promised
 
 
 def covered(method: str, case: str, held: Sequence[bool], promised: float | None, remark: str = "") -> Measured:
@@ -66,9 +66,10 @@ def markdown(rows: Sequence[Measured]) -> str:
     lines = ["| method | data | measured | ± | promised | |", "|---|---|---:|---:|---:|---|"]
     for row in rows:
         sign = {"coverage": "≥", "alarms": "≤", "power": ""}[row.kind]
-        promised = "—" if row.promised is None else f"{sign} {100 * row.promised:.1f} %"
-        error = f"{100 * row.error:.1f}" if row.draws else "exact"
+        digits = 1 if row.promised is None or row.promised >= 0.01 else 3
+        promised = "—" if row.promised is None else f"{sign} {100 * row.promised:.{digits}f} %"
+        error = f"{100 * row.error:.{digits}f}" if row.draws else "exact"
         remark = row.remark if row.kept else f"**outside** {row.remark}".strip()
-        rate = f"{100 * row.rate:.1f} %"
+        rate = f"{100 * row.rate:.{digits}f} %"
         lines.append(f"| {row.method} | {row.case} | {rate} | {error} | {promised} | {remark} |")
     return "\n".join(lines)

@@ -105,7 +105,7 @@ def clusters(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
 
 def several(generator: np.random.Generator, draws: int) -> Iterator[Measured]:
     count = max(1, draws // 4)
-    parts = generator.binomial(20, 0.7, (count, 57)).astype(float)
+    parts = generator.binomial(20, 0.7, (draws, 57)).astype(float)
     held = [holds(stratified_score(row.tolist(), [20.0] * 57, [1 / 57] * 57), 0.7) for row in parts]
     yield covered("stratified score", "mean of 57 tasks of 20 right-or-wrong items", held, 0.93)
     held = []

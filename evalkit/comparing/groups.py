@@ -191,7 +191,7 @@ def _recovered(parts: Parts) -> Callable[[float], Limits]:
 
 
 def _p(parts: Parts, difference: float, stderr: float | None, known: float | None) -> tuple[float | None, str]:
-    from evalkit.stats.permutation import sign_flip
+    from evalkit.stats.signs import sign_flip
     from evalkit.stats.special import normal_distribution, positive
 
     units = sum_units(parts)

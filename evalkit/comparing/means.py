@@ -126,7 +126,7 @@ def _values(
 ) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
     """The same of values of any kind; `width` is that of their range, when known."""
     from evalkit.stats.paired import paired_clusters, paired_t, tango
-    from evalkit.stats.permutation import sign_flip
+    from evalkit.stats.signs import sign_flip
 
     differences = moved.tolist()
     if count < 2:

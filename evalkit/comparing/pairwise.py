@@ -71,7 +71,7 @@ def _parts(mean: Mean, better: int, worse: int) -> list[tuple[float, Estimate]]:
 
 def _estimates(parts: Sequence[list[tuple[float, Estimate]]]) -> list[Estimate]:
     """The weighted sums of several pairs, whose sign-flip tests share their random patterns."""
-    from evalkit.stats.permutation import sign_flips
+    from evalkit.stats.signs import sign_flips
 
     units = {place: sum_units(one) for place, one in enumerate(parts) if not is_pool(one)}
     flipped = dict(zip(units, sign_flips([one for one in units.values() if one is not None]), strict=True))

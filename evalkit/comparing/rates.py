@@ -128,7 +128,8 @@ def _p(ratio: Ratio, sides: Sequence[_Sums], clusters: Sequence[Hashable] | None
     """P of exchanging the two sides of documents, and how it was found."""
     import numpy as np
 
-    from evalkit.stats.permutation import approximate_randomization, sign_flip
+    from evalkit.stats.permutation import approximate_randomization
+    from evalkit.stats.signs import sign_flip
 
     first, second = sides
     if np.array_equal(first.below, second.below):
