@@ -127,7 +127,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         signed(row.gain if row.higher_is_better else -row.gain, row.is_share),
         _limits(row),
         f"{row.fixed:,} / {row.broken:,}",
-        row.verdict.value + ("" if row.decides else " (informational)"),
+        row.word + ("" if row.decides else " (informational)"),
     )
 
 
