@@ -10,6 +10,7 @@ import typer
 from evalkit import __version__
 from evalkit.cli import compare, data, gate, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
+from evalkit.cli.github import guard_streams
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
 
@@ -72,6 +73,7 @@ def _options(
 
 def main() -> None:
     """Runs the command line; the process ends with the documented exit code."""
+    guard_streams()
     try:
         app()  # a usage error ends the process with 2, Ctrl-C with 130
     except EvalkitError as error:
