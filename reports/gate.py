@@ -185,7 +185,7 @@ def _details(items: Sequence[BrokenItem], room: int) -> str:
 
 
 def _block(item: BrokenItem) -> Iterator[str]:
-    yield f"**{escape(item.task)}** `{escape(item.id)}` ({escape(item.cause)})"
+    yield f"**{escape(item.task)}** {escape(item.id)} ({escape(item.cause)})"
     yield ""
     parts = (("prompt", item.prompt), ("target", item.target), ("baseline", item.before), ("candidate", item.after))
     texts = [(label, text) for label, text in parts if text]
