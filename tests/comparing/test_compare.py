@@ -45,6 +45,12 @@ def test_a_task_without_a_name_is_not_the_mean() -> None:
     assert replace(unnamed.tasks[""].change, margin=0.01, reason="") == replace(named.tasks["a"].change, reason="")
 
 
+def test_a_run_without_tasks_has_none() -> None:
+    full, _ = two(arc=paired(1, 1, 1, 1))
+    with pytest.raises(NotComparableError, match="no task in common: empty has none, base has arc"):
+        compare(model_run("empty", {}), full)
+
+
 def test_holm_is_over_the_roots() -> None:
     tables = {"a": (40, 14, 3, 43), "b": (40, 9, 8, 43), "c": (50, 12, 4, 34), "d": (50, 5, 1, 44)}
     found = compare(*two(**{name: paired(*table) for name, table in tables.items()}))
