@@ -204,8 +204,7 @@ def _nothing_compared(found: Comparison) -> NotComparableError:
         )
     names = ",".join(field for field in fields if field != "group")
     return NotComparableError(
-        f"{found.before.label} and {found.after.label} were asked different questions: {', '.join(fields)} "
-        f"{'differs' if len(fields) == 1 else 'differ'}",
+        f"{found.before.label} and {found.after.label} were asked different questions: {', '.join(fields)} differ",
         hint="run both in the same way" + (f', or compare all the same with --allow "{names}"' if names else ""),
     )
 

@@ -71,11 +71,6 @@ def command(
         from evalkit.comparing.sides import load_sides
 
         (side,) = load_sides(files)
-        if not side.run.tasks:
-            raise UsageError(
-                f"{files[0]} has no task: there is nothing to report",
-                hint="give a result that evalkit run wrote to its end",
-            )
         for name, path in places.items():
             _write_run(side, name, path, expand)
             typer.echo(str(path))

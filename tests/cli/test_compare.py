@@ -72,7 +72,7 @@ def test_runs_that_were_asked_other_questions(folder: Path) -> None:
     result = CliRunner().invoke(app, ["compare", *map(str, files)])
     assert isinstance(result.exception, NotComparableError)
     assert result.exception.exit_code == 4
-    assert result.exception.message == "base and other were asked different questions: prompt differs"
+    assert result.exception.message == "base and other were asked different questions: prompt differ"
     assert '--allow "prompt"' in (result.exception.hint or "")
     assert "42.0%" in result.stdout  # the numbers are shown all the same
     assert "improved" in said(*files, "--allow", "prompt")

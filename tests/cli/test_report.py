@@ -42,7 +42,7 @@ def test_a_result_without_tasks_is_an_error_and_writes_nothing(tmp_path: Path, e
     side("base", {}).run.save(tmp_path / "runs" / "empty.json")
     done = evalkit("report", "runs/empty.json", "--format", "html,md")
     assert done.code == 2
-    assert "runs/empty.json has no task" in done.err
+    assert "runs/empty.json holds no tasks" in done.err
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["empty.json"]
 
 
