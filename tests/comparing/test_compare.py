@@ -47,7 +47,7 @@ def test_a_task_without_a_name_is_not_the_mean() -> None:
 
 def test_a_run_without_tasks_has_none() -> None:
     full, _ = two(arc=paired(1, 1, 1, 1))
-    with pytest.raises(NotComparableError, match="no task in common: .* has none"):
+    with pytest.raises(NotComparableError, match=r"no task in common: .* has none"):
         compare(model_run("empty", {}), full)
 
 
