@@ -17,8 +17,10 @@ from evalkit.comparing.sight import detectable
 from evalkit.comparing.verdict import decide
 from evalkit.comparison import Change, Comparison, Pairing, Side, TaskChange, Verdict
 
-Key = tuple[int, str, str]
-"""A row: number of its draft, task or group (empty for the overall mean), metric."""
+OVERALL = None
+"""Stands where a task's name would, for the mean over tasks; no name does, for a task may have any."""
+Key = tuple[int, str | None, str]
+"""A row: number of its draft, task or group or `OVERALL`, metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class Tolerance:
     share: float
     of_tasks: Mapping[str, float]
 
-    def margin(self, name: str, row: Row) -> float:
-        """The tolerated loss in the metric's unit."""
-        share = self.of_tasks.get(name, self.share)
+    def margin(self, name: str | None, row: Row) -> float:
+        """The tolerated loss in the metric's unit; of a task, a group or `OVERALL`."""
+        share = self.share if name is OVERALL else self.of_tasks.get(name, self.share)
         if row.bounds is not None and all(map(math.isfinite, row.bounds)):
             return share * (row.bounds[1] - row.bounds[0])
         return share * abs(row.estimate.before)
@@ -69,7 +71,7 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
                     family = (_parent(one, name), place > 0)
                     families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
         if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
-            families.setdefault("overall", {})[number, "", one.overall.metric] = one.overall.estimate.p
+            families.setdefault("overall", {})[number, OVERALL, one.overall.metric] = one.overall.estimate.p
     return {
         key: (p, len(family))
         for family in families.values()
@@ -90,7 +92,7 @@ def _comparison(
 ) -> Comparison:
     one_model = same_model(one.before.run, one.after.run)
 
-    def change(name: str, row: Row, leaves: Sequence[str]) -> Change:
+    def change(name: str | None, row: Row, leaves: Sequence[str]) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
         found = _change(row, tolerance.margin(name, row), alpha, p, family)
         identical = one_model and _same(row.estimate)
@@ -101,7 +103,7 @@ def _comparison(
         leaves = one.before.run.leaves(name) if name in one.selected.groups else (name,)
         main, *others = (change(name, row, leaves) for row in rows)
         tasks[name] = _task_change(one, name, main, {other.metric: other for other in others})
-    overall = None if one.overall is None else change("", one.overall, tuple(one.pairs))
+    overall = None if one.overall is None else change(OVERALL, one.overall, tuple(one.pairs))
     return Comparison(
         before=one.before,
         after=one.after,
