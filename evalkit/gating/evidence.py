@@ -1,7 +1,8 @@
 """What the answers so far say about one task, by tests that stay valid however often they are looked at.
 
 Every hypothesis about the mean gain, or the mean score, is bet against (`evalkit.stats.sequential.MeanBet`): its e-value
-reaches 1 / alpha with probability alpha at most if it is true, whenever one stops.
+reaches 1 / alpha with probability alpha at most if it is true, whenever one stops. A mean at the end of the range or beyond
+it cannot be bet on: such a hypothesis is refuted for sure by the first document that contradicts it, or never.
 
 A document's gain counts with its weight in the score, and documents of one cluster are one bet: for a hypothesis "the mean
 gain is m", a cluster's value is Σ w (gain - m) / W, where W is the largest weight of a cluster. Its mean is 0 exactly where
@@ -15,10 +16,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from evalkit.stats.sequential import MeanBet
+from typing import Literal, Protocol
 
 Key = tuple[str, str]
 """A task and the id of one of its documents."""
@@ -67,6 +65,34 @@ class Hypothesis:
     direction: Direction
 
 
+class Bet(Protocol):
+    """Evidence against a hypothesis; `largest` is infinite where it is refuted for sure."""
+
+    largest: float
+
+    def update(self, values: Sequence[float]) -> float:
+        """Takes in further values, each relative to the hypothesis' mean."""
+        ...
+
+
+class Certainty:
+    """Evidence against a mean at the end of the range, or beyond it: one value on the other side of it is proof.
+
+    Attributes:
+        largest: 1 until then, infinite from then on.
+    """
+
+    def __init__(self, direction: Direction) -> None:
+        self.largest = 1.0
+        self._sign = 1 if direction == "greater" else -1
+
+    def update(self, values: Sequence[float]) -> float:
+        """Looks for a value on the other side; less than 1e-9 is rounding."""
+        if any(self._sign * value > 1e-9 for value in values):
+            self.largest = math.inf
+        return self.largest
+
+
 class TaskEvidence:
     """The evidence on one task.
 
@@ -74,7 +100,7 @@ class TaskEvidence:
         documents: All documents that the baseline has.
         bounds: Range of the metric.
         higher_is_better: Direction.
-        hypotheses: What is tested; those whose mean is out of range are left out.
+        hypotheses: What is tested.
         seed: Of the order.
     """
 
@@ -97,11 +123,12 @@ class TaskEvidence:
         self._asking: list[list[Document]] = []
         self._heaviest = max(sum(one.weight for one in unit) for unit in self._waiting)
         self._units: list[tuple[float, float, float]] = []
-        self.bets: dict[str, tuple[Hypothesis, MeanBet]] = {}
+        self.bets: dict[str, tuple[Hypothesis, Bet]] = {}
         for one in hypotheses:
             low, high = self._range(one.of_gain)
-            if low < one.mean < high:
-                self.bets[one.name] = one, MeanBet(0.0, one.direction, low - one.mean, high - one.mean)
+            inside = low < one.mean < high
+            bet = MeanBet(0.0, one.direction, low - one.mean, high - one.mean) if inside else Certainty(one.direction)
+            self.bets[one.name] = one, bet
 
     @property
     def finished(self) -> bool:
@@ -134,8 +161,12 @@ class TaskEvidence:
             bet.update([self._value(unit, one.of_gain, one.mean) for unit in new])
 
     def against(self, name: str) -> float:
-        """The largest e-value against a hypothesis so far; 1 where it is not tested."""
+        """The largest e-value against a hypothesis so far; 1 where it is not tested, infinite where it is surely wrong."""
         return self.bets[name][1].largest if name in self.bets else 1.0
+
+    def is_chance(self, name: str) -> bool:
+        """Whether a hypothesis could be refuted by bad luck: it is bet on."""
+        return name in self.bets and not isinstance(self.bets[name][1], Certainty)
 
     @property
     def gain(self) -> float:
@@ -153,7 +184,7 @@ class TaskEvidence:
         from evalkit.stats.sequential import MeanBet
 
         low, high = self._range(of_gain=True)
-        for _ in range(30):
+        for _ in range(30 if inside != outside else 0):  # all is lost, or won: the limit is the end of the range
             middle = (inside + outside) / 2
             bet = MeanBet(0.0, direction, low - middle, high - middle)
             bet.update([self._value(unit, True, middle) for unit in self._units])

@@ -202,9 +202,11 @@ class SequentialGate:
         from evalkit.stats.multiple import holm
         from evalkit.stats.sequential import always_valid_p
 
-        tested = [(one, name) for one in self._betting() for name in FAILING if name in self._evidence(one).bets]
+        every = [(one, name) for one in self._betting() for name in FAILING if name in self._evidence(one).bets]
+        tested = [(one, name) for one, name in every if self._evidence(one).is_chance(name)]
         adjusted = holm([always_valid_p(self._evidence(one).against(name)) for one, name in tested])
-        for (one, name), p in zip(tested, adjusted, strict=True):
+        sure = [(one, name) for one, name in every if self._evidence(one).against(name) == math.inf]
+        for (one, name), p in [*zip(tested, adjusted, strict=True), *((key, 0.0) for key in sure)]:
             if p <= one.alpha:
                 one.settled = Status.FAIL
                 one.refuted.add(name)

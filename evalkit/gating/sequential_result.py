@@ -109,7 +109,8 @@ _HELD = {
 
 def _sentence(watched: Watched, evidence: TaskEvidence, finding: Finding, refuted: str, is_share: bool) -> str:
     share = f"{evidence.asked:,} of {evidence.total:,} documents"
-    certain = f"certain after {share}: that {refuted} is refuted (e-value {evidence.against(refuted):.3g})"
+    how = f"refuted (e-value {evidence.against(refuted):.3g})" if evidence.is_chance(refuted) else "impossible by now"
+    certain = f"certain after {share}: that {refuted} is {how}"
     if finding.check is not Check.LOSS:
         return certain
     word = "lost" if evidence.gain < 0 else "gained"
