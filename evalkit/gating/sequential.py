@@ -15,7 +15,9 @@ from typing import Protocol
 
 from evalkit.comparison import Side
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.gating.evidence import FAILING, ORDER, PASSING, Key, TaskEvidence
+from evalkit.gating.checks import READABLE
+from evalkit.gating.evidence import ORDER, Key, TaskEvidence
+from evalkit.gating.hypotheses import FAILING, PASSING
 from evalkit.gating.measure import leaves, roots_and_inner
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
@@ -87,6 +89,7 @@ class SequentialGate:
         self.prompts: dict[str, str] = {}
         self.notes: list[str] = []
         self._values: dict[Key, Mapping[str, float]] = {}
+        self._unreadable: set[Key] = set()
         self._pending: dict[str, list[Key]] = {}
         self._asked: set[Key] = set()
         self.sizes: list[int] = []
@@ -155,6 +158,7 @@ class SequentialGate:
         """Takes in the last look's answers; what to ask next, or nothing where all is certain or asked."""
         for task, samples in answered.items():
             self._values |= {(task, sample.id): sample.metrics for sample in samples}
+            self._unreadable |= {(task, sample.id) for sample in samples if sample.outcome not in READABLE}
         for name, keys in self._pending.items():
             self._take_in(self.watched[name], keys)
         self._settle()
@@ -181,7 +185,7 @@ class SequentialGate:
             for leaf, identity in keys
             if watched.metrics[leaf] in self._values.get((leaf, identity), {})
         }
-        watched.evidence.add(values)
+        watched.evidence.add(values, self._unreadable)
 
     def _next(self) -> dict[str, list[Key]]:
         """The next documents of every task that is not settled; those that cannot be bet on come last, and whole."""

@@ -7,7 +7,20 @@ from dataclasses import replace
 
 from evalkit.comparison import Side, Verdict
 from evalkit.gating.decide import compare_at, decide
-from evalkit.gating.evidence import BEYOND, BROKEN, GAINED, HELD, NO_LOSS, NOT_GAINED, WITHIN, TaskEvidence
+from evalkit.gating.evidence import TaskEvidence
+from evalkit.gating.hypotheses import (
+    BEYOND,
+    BROKEN,
+    FEW_UNREADABLE,
+    GAINED,
+    HELD,
+    LARGE_RISE,
+    MANY_UNREADABLE,
+    NO_LOSS,
+    NOT_GAINED,
+    SMALL_RISE,
+    WITHIN,
+)
 from evalkit.gating.result import Check, Finding, GateResult, Reason, Row, Status
 from evalkit.gating.sequential import SequentialGate, final_policy, final_sides
 from evalkit.gating.watched import Watched
@@ -62,7 +75,7 @@ def _findings(watched: Watched, fixed: Sequence[Finding], rows: Sequence[Row]) -
     row = next((one for one in rows if one.task == watched.judged.task), None)
     is_share = row is not None and row.is_share
     for one in fixed:
-        if one.check in (Check.LOSS, Check.GAIN, Check.FLOOR):
+        if one.check in _HYPOTHESES:
             yield _certain(watched, one, is_share) if bet else _cut_off(one)
         elif one.check is not Check.ITEMS:
             yield one
@@ -77,17 +90,15 @@ def _certain(watched: Watched, finding: Finding, is_share: bool) -> Finding:
     """A rule by the bets: refuted hypotheses say whether it fails or holds."""
     evidence = watched.evidence
     assert evidence is not None
-    fails, holds = {
-        Check.LOSS: (WITHIN, BEYOND),
-        Check.GAIN: (GAINED, NOT_GAINED),
-        Check.FLOOR: (HELD, BROKEN),
-    }[finding.check]
+    pairs = [(fails, holds) for fails, holds in _HYPOTHESES[finding.check] if fails in evidence.bets]
     if watched.settled is Status.FAIL:
-        if fails not in watched.refuted:
+        name = next((fails for fails, _ in pairs if fails in watched.refuted), "")
+        if not name:
             return _cut_off(finding)
-        name, status, reason = fails, Status.FAIL, _FAILED[finding.check]
+        status, reason = Status.FAIL, _FAILED[finding.check]
     else:
-        name, status, reason = holds, Status.PASS, _HELD[finding.check]
+        name = min((holds for _, holds in pairs), key=evidence.against)
+        status, reason = Status.PASS, _HELD[finding.check]
         if finding.check is Check.LOSS and evidence.against(NO_LOSS) >= 1 / watched.alpha:
             status, reason = Status.WARN, Reason.TOLERATED_LOSS
     return replace(
@@ -95,15 +106,24 @@ def _certain(watched: Watched, finding: Finding, is_share: bool) -> Finding:
     )
 
 
+_HYPOTHESES = {
+    Check.LOSS: [(WITHIN, BEYOND)],
+    Check.GAIN: [(GAINED, NOT_GAINED)],
+    Check.FLOOR: [(HELD, BROKEN)],
+    Check.UNREADABLE: [(FEW_UNREADABLE, MANY_UNREADABLE), (SMALL_RISE, LARGE_RISE)],
+}
+"""The hypotheses that a rule fails by where one is refuted, and those that must all be refuted for it to hold."""
 _FAILED = {
     Check.LOSS: Reason.REGRESSED,
     Check.GAIN: Reason.GAIN_MISSING,
     Check.FLOOR: Reason.FLOOR_BROKEN,
+    Check.UNREADABLE: Reason.UNREADABLE,
 }
 _HELD = {
     Check.LOSS: Reason.WITHIN_MARGIN,
     Check.GAIN: Reason.GAIN_SHOWN,
     Check.FLOOR: Reason.FLOOR_HELD,
+    Check.UNREADABLE: Reason.READABLE,
 }
 
 
@@ -111,6 +131,8 @@ def _sentence(watched: Watched, evidence: TaskEvidence, finding: Finding, refute
     share = f"{evidence.asked:,} of {evidence.total:,} documents"
     how = f"refuted (e-value {evidence.against(refuted):.3g})" if evidence.is_chance(refuted) else "impossible by now"
     certain = f"certain after {share}: that {refuted} is {how}"
+    if finding.check is Check.UNREADABLE:
+        return f"{finding.sentence.split(';')[0]} so far; {certain}"
     if finding.check is not Check.LOSS:
         return certain
     word = "lost" if evidence.gain < 0 else "gained"

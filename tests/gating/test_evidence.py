@@ -9,17 +9,8 @@ import random
 import numpy as np
 import pytest
 
-from evalkit.gating.evidence import (
-    BEYOND,
-    BROKEN,
-    HELD,
-    NO_LOSS,
-    WITHIN,
-    Document,
-    TaskEvidence,
-    hypotheses,
-    ordered,
-)
+from evalkit.gating.evidence import Document, TaskEvidence, ordered
+from evalkit.gating.hypotheses import BEYOND, BROKEN, HELD, NO_LOSS, WITHIN, hypotheses
 from evalkit.runner.limit import Limit
 from evalkit.stats.sequential import MeanBet
 
