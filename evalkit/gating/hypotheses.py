@@ -21,6 +21,8 @@ MANY_UNREADABLE = "more answers are unreadable than allowed"
 SMALL_RISE = "unreadable answers rise by no more than allowed"
 LARGE_RISE = "unreadable answers rise by more than allowed"
 
+# NO_LOSS and NO_GAIN decide nothing: they say whether a tolerated loss, or a gain, is real
+
 FAILING = (WITHIN, GAINED, HELD, FEW_UNREADABLE, SMALL_RISE)
 """Hypotheses that a candidate fails by, once they are refuted."""
 PASSING = (BEYOND, NOT_GAINED, BROKEN, MANY_UNREADABLE, LARGE_RISE)

@@ -88,7 +88,9 @@ class Row:
         gain: The difference, positive where better.
         interval: Confidence limits of the gain at 1 - alpha; None where they cannot be known.
         margin: Loss that is tolerated, in the metric's unit.
-        p: Two-sided p of no difference, after Holm's correction over the tasks that decide; None without a test.
+        p: Two-sided p of no difference, after Holm's correction over the tasks that decide; None without a test. Of a
+            task that a sequential gate settled or left at a look, it is 2 / the largest e-value against either direction,
+            which may be read at any look.
         detectable: Smallest true difference that would be seen with a probability of 80 %; None where unknown.
         fixed: Documents that got better.
         broken: Documents that got worse.

@@ -7,6 +7,7 @@ import random
 import pytest
 
 import evalkit
+from evalkit.comparison import Verdict
 from evalkit.gating.result import Check, GateResult, Reason, Status
 from evalkit.results import Run
 from tests.gating.examples import answered, looked, model, policy
@@ -78,3 +79,37 @@ def test_failing_on_something_else_leaves_unreadable_answers_open() -> None:
     result = looked(after, before, RATE)
     assert of(result, Check.LOSS) == (Status.FAIL, Reason.REGRESSED)
     assert of(result, Check.UNREADABLE) == (Status.SKIPPED, Reason.NOT_EVALUATED)
+
+
+def test_a_gain_is_called_one_and_p_is_two_sided() -> None:
+    before, after = unreadable_pair(0)
+    asked = policy("defaults: {margin: 2pt}")
+    result = looked(before, after, asked)
+    row = result.rows[0]
+    assert (row.verdict, of(result, Check.LOSS)) == (Verdict.IMPROVED, (Status.PASS, Reason.IMPROVED))
+    assert of(evalkit.gate(before, after, asked), Check.LOSS) == (Status.PASS, Reason.IMPROVED)
+    assert result.looks is not None
+    against = result.looks.tasks["quiz"].evidence
+    assert row.p == pytest.approx(2 / against["nothing is gained"])
+    assert row.p < 0.025
+    worse = looked(after, before, asked)
+    assert worse.looks is not None
+    assert worse.rows[0].p == pytest.approx(2 / worse.looks.tasks["quiz"].evidence["nothing is lost"])
+
+
+def test_p_at_a_look_is_corrected_for_the_tasks_that_decide() -> None:
+    before, after = unreadable_pair(0)
+    names = ("a", "b", "c")
+    three = [model(run.model.name, {name: run.tasks["quiz"] for name in names}) for run in (before, after)]
+    result = looked(three[0], three[1], policy("defaults: {margin: 2pt}"))
+    assert result.looks is not None
+    for row in result.rows:
+        alone = 2 / result.looks.tasks[row.task].evidence["nothing is gained"]
+        assert row.p == pytest.approx(3 * alone)
+
+
+def test_a_real_loss_that_is_tolerated_is_told() -> None:
+    before, after = unreadable_pair(0, n=2000)
+    result = looked(after, before, policy("defaults: {margin: 60pt, min_items: 200}"))
+    assert of(result, Check.LOSS) == (Status.WARN, Reason.TOLERATED_LOSS)
+    assert result.rows[0].verdict is Verdict.WITHIN_MARGIN
