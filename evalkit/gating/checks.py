@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from evalkit.comparing.amounts import amount
 from evalkit.comparison import Change, Comparison, Verdict
-from evalkit.gating.measure import Measured, leaves, range_of
+from evalkit.gating.measure import Measured, leaves, range_of, required_gain
 from evalkit.gating.policy import FloorBy, OnUndecided
 from evalkit.gating.result import Check, Finding, Reason, Status
 from evalkit.gating.words import score
@@ -65,14 +65,13 @@ def _loss(measured: Measured, change: Change) -> Answer:
 
 
 def _gain(measured: Measured, change: Change) -> Answer:
-    rule = measured.judged.rule
-    assert rule.require_gain is not None
-    required = rule.require_gain.difference(range_of(change), change.before)
+    rule, required = measured.judged.rule, required_gain(measured)
+    assert required is not None
     limits = change.gain_margin_interval
     wanted = f"the gain is {amount(change, change.gain, sign=True)}, required is {amount(change, required)}"
     if limits is not None and limits[0] > 0 and change.gain >= required:
         return Check.GAIN, Status.PASS, Reason.GAIN_SHOWN, wanted
-    if (limits is not None and limits[1] < required) or change.verdict is Verdict.REGRESSED:
+    if measured.too_small or change.verdict is Verdict.REGRESSED:
         return Check.GAIN, Status.FAIL, Reason.GAIN_MISSING, wanted
     return Check.GAIN, _ON_UNDECIDED[rule.on_undecided], Reason.UNCLEAR, f"{wanted}, and is not certain"
 

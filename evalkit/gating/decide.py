@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from evalkit.comparison import Comparison, Side
 from evalkit.gating.checks import findings_of
 from evalkit.gating.flips import broken_items
-from evalkit.gating.measure import Measured, measure, row
+from evalkit.gating.measure import Compared, Measured, measure, row
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Condition, Finding, GateResult
 
@@ -52,8 +52,8 @@ def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:
     return decide(compare_at(before, after, policy), policy)
 
 
-def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Comparison]:
-    """Alpha -> the comparison at that level, for every level in the policy.
+def compare_at(before: Side, after: Side, policy: Policy) -> Compared:
+    """The comparison at every level in the policy.
 
     Raises:
         UsageError: The policy allows a field that there is not.
@@ -64,24 +64,24 @@ def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Compari
     from evalkit.comparing.draft import draft
     from evalkit.comparing.settle import Tolerance, settle
 
-    drafts = [draft(before, after, allowed_fields(policy.allow))]
+    estimates = draft(before, after, allowed_fields(policy.allow))
     levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
     # margins are the policy's own affair (`evalkit.gating.measure`)
-    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in levels}
+    return Compared(estimates, {alpha: settle([estimates], alpha, Tolerance(MARGIN, {}))[0] for alpha in levels})
 
 
-def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
+def decide(compared: Compared, policy: Policy) -> GateResult:
     """Judges a comparison.
 
     Args:
-        comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
+        compared: The two runs, at the alpha of every rule.
         policy: What is asked.
 
     Raises:
         UsageError: See `gate`.
     """
-    comparison = next(iter(comparisons.values()))
-    measured = measure(comparisons, policy)
+    comparison = compared.any
+    measured = measure(compared, policy)
     rows, findings = [], []
     for one in measured:
         own = findings_of(one, comparison)
