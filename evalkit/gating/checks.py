@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from evalkit.comparing.amounts import amount
 from evalkit.comparison import Change, Comparison, Verdict
@@ -23,16 +25,35 @@ _ON_UNDECIDED = {
 }
 
 
-def findings_of(measured: Measured, comparison: Comparison) -> list[Finding]:
-    """Every rule of one task; where it cannot be compared, what can be said of the candidate alone is said still."""
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The same candidate, were every document that it could not answer as bad as can be (`evalkit.gating.unanswered`).
+
+    Attributes:
+        run: The candidate.
+        measured: Task -> what is measured of it then.
+    """
+
+    run: Run
+    measured: Mapping[str, Measured]
+
+
+def findings_of(measured: Measured, comparison: Comparison, worst: Worst | None = None) -> list[Finding]:
+    """Every rule of one task; where it cannot be compared, what can be said of the candidate alone is said still.
+
+    Args:
+        measured: The task.
+        comparison: Of the two runs.
+        worst: The candidate at its worst; None where it answered all documents.
+    """
     judged = measured.judged
     return [
         Finding(judged.task, check, status, reason, sentence, judged.decides, judged.pattern)
-        for check, status, reason, sentence in _answers(measured, comparison)
+        for check, status, reason, sentence in _answers(measured, comparison, worst)
     ]
 
 
-def _answers(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
+def _answers(measured: Measured, comparison: Comparison, worst: Worst | None) -> Iterator[Answer]:
     rule, change = measured.judged.rule, measured.change
     if measured.obstacle is not None:
         yield Check.COMPARABLE, Status.NOT_COMPARABLE, measured.obstacle.reason, measured.obstacle.sentence
@@ -43,8 +64,10 @@ def _answers(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
         yield _loss(measured, change)
         if rule.require_gain is not None:
             yield _gain(measured, change)
+        if worst is not None:
+            yield from _unanswered(measured, change, worst)
     if rule.floor is not None:
-        yield from _floor(measured, comparison.after.run)
+        yield from _floor(measured, comparison.after.run, worst.run if worst else comparison.after.run)
     if rule.max_unreadable_rate is not None or rule.max_unreadable_rise is not None:
         yield from _unreadable(measured, comparison)
 
@@ -76,11 +99,54 @@ def _gain(measured: Measured, change: Change) -> Answer:
     return Check.GAIN, _ON_UNDECIDED[rule.on_undecided], Reason.UNCLEAR, f"{wanted}, and is not certain"
 
 
-def _floor(measured: Measured, run: Run) -> Iterator[Answer]:
-    """The candidate's own score against the floor; it needs no baseline."""
+def _unanswered(measured: Measured, change: Change, worst: Worst) -> Iterator[Answer]:
+    """Documents that the candidate could not answer and the baseline could: a pass must stand whatever they are."""
+    assert measured.task is not None
+    at_worst = worst.measured.get(measured.judged.task)
+    then = at_worst.change if at_worst is not None and at_worst.obstacle is None else None
+    pairing = measured.task.pairing
+    count = len({*pairing.unscored_after} - {*pairing.unscored_before})
+    if at_worst is not None and at_worst.task is not None:
+        count = max(count, at_worst.task.pairing.paired - pairing.paired)
+    if not count:
+        return
+    total = pairing.paired + count
+    said = f"the candidate could not answer {count:,} of {total:,} documents that the baseline scored"
+    if then is None or at_worst is None:
+        certain, shown = False, "what they would change cannot be said of this score"
+    else:
+        certain = _passes(at_worst, then)
+        shown = f"the gain is {amount(change, change.gain, sign=True)} without them"
+        shown += f", {amount(then, then.gain, sign=True)} with the worst score for each"
+    status = Status.WARN
+    if _passes(measured, change) and not certain:
+        shown += f"; that no more than {amount(change, change.margin)} is lost is not shown then"
+        undecided = _ON_UNDECIDED[measured.judged.rule.on_undecided]
+        status = Status.WARN if undecided is Status.PASS else undecided
+    yield Check.ANSWERED, status, Reason.UNANSWERED, f"{said}: {shown}"
+
+
+def _passes(measured: Measured, change: Change) -> bool:
+    """Whether the rules about the change are shown to hold."""
+    answers = [_loss(measured, change)]
+    if measured.judged.rule.require_gain is not None:
+        answers.append(_gain(measured, change))
+    return all(reason in _SHOWN for _, _, reason, _ in answers)
+
+
+_SHOWN = frozenset({Reason.IMPROVED, Reason.WITHIN_MARGIN, Reason.TOLERATED_LOSS, Reason.GAIN_SHOWN})
+
+
+def _floor(measured: Measured, run: Run, at_worst: Run) -> Iterator[Answer]:
+    """The candidate's own score against the floor; it needs no baseline.
+
+    It is below the floor where its answers are, and reaches it where it would with the worst score for what it could not
+    answer.
+    """
     judged, rule = measured.judged, measured.judged.rule
     assert rule.floor is not None
-    value = _score_of(run, judged.task, rule.metric or (measured.change.metric if measured.change else None))
+    metric = rule.metric or (measured.change.metric if measured.change else None)
+    value = _score_of(run, judged.task, metric)
     if value is None:
         return  # the missing task is told already
     bounds = range_of(measured.change) if measured.change else value.bounds
@@ -90,12 +156,18 @@ def _floor(measured: Measured, run: Run) -> Iterator[Answer]:
     ends = [sign * end for end in (value.ci95 or (value.value, value.value))]
     worst, best = (min(ends), max(ends)) if rule.floor_by is FloorBy.LIMIT else (sign * value.value,) * 2
     shown = f"{score(value.value, is_share)}, the floor is {score(floor, is_share)}"
+    then = _score_of(at_worst, judged.task, metric)
+    missing = math.inf if then is None else sign * (value.value - then.value)
     if rule.floor_by is FloorBy.LIMIT and value.ci95 is None:
         yield Check.FLOOR, _ON_UNDECIDED[rule.on_undecided], Reason.NO_TEST, f"{shown}, and no limits are known"
-    elif worst >= sign * floor:
+    elif worst - missing >= sign * floor:
         yield Check.FLOOR, Status.PASS, Reason.FLOOR_HELD, shown
     elif best < sign * floor:
         yield Check.FLOOR, Status.FAIL, Reason.FLOOR_BROKEN, shown
+    elif worst >= sign * floor:
+        low = "which cannot be said of this score" if then is None else f"it would be {score(then.value, is_share)}"
+        sentence = f"{shown}; with the worst score for what it could not answer, {low}"
+        yield Check.FLOOR, _ON_UNDECIDED[rule.on_undecided], Reason.UNANSWERED, sentence
     else:
         yield Check.FLOOR, _ON_UNDECIDED[rule.on_undecided], Reason.UNCLEAR, f"{shown}, and is within the limits"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Comparison, Side
-from evalkit.gating.checks import findings_of
+from evalkit.gating.checks import Worst, findings_of
 from evalkit.gating.flips import broken_items
 from evalkit.gating.measure import Compared, Measured, measure, row
 from evalkit.gating.policy import Policy
@@ -82,9 +82,10 @@ def decide(compared: Compared, policy: Policy) -> GateResult:
     """
     comparison = compared.any
     measured = measure(compared, policy)
+    worst = _at_worst(comparison, policy)
     rows, findings = [], []
     for one in measured:
-        own = findings_of(one, comparison)
+        own = findings_of(one, comparison, worst)
         findings += own
         if (found := row(one)) is not None:
             rows.append(found)
@@ -98,6 +99,20 @@ def decide(compared: Compared, policy: Policy) -> GateResult:
         broken=broken_items(comparison, _by_weight(measured, findings)),
         notes=_notes(comparison),
     )
+
+
+def _at_worst(comparison: Comparison, policy: Policy) -> Worst | None:
+    """The candidate, were every document that it could not answer as bad as can be; None where it answered all."""
+    from evalkit.gating.unanswered import worst_case
+
+    base, candidate = comparison.before, comparison.after
+    run = worst_case(candidate.run, base.run)
+    if run is None:
+        return None
+    if not run.tasks.keys() & base.run.tasks.keys():
+        return Worst(run, {})
+    found = measure(compare_at(base, replace(candidate, run=run), policy), policy)
+    return Worst(run, {one.judged.task: one for one in found})
 
 
 def _name(side: Side) -> str:

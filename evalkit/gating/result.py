@@ -29,6 +29,7 @@ class Check(StrEnum):
     FLOOR = "score above the floor"
     GAIN = "gain as required"
     UNREADABLE = "readable answers"
+    ANSWERED = "documents answered"
 
 
 class Status(StrEnum):
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     GAIN_MISSING = "gain-missing"
     READABLE = "readable"
     UNREADABLE = "unreadable"
+    UNANSWERED = "unanswered"
     COMPARABLE = "comparable"
     MISSING_TASK = "missing-task"
     MISSING_METRIC = "missing-metric"

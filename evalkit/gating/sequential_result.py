@@ -88,6 +88,8 @@ def _findings(watched: Watched, fixed: Sequence[Finding], rows: Sequence[Row], p
     for one in fixed:
         if one.check in _HYPOTHESES:
             yield _certain(watched, one, is_share, p) if bet else _cut_off(one)
+        elif one.check is Check.ANSWERED:
+            yield replace(one, status=Status.WARN)  # the bets that it passes by count such documents as the worst
         elif one.check is not Check.ITEMS:
             yield one
 
