@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from evalkit.comparing.amounts import amount
-from evalkit.comparison import Change, Comparison, Verdict
-from evalkit.gating.measure import Measured, leaves, range_of, required_gain
+from evalkit.comparison import Change, Comparison, Pairing, Verdict
+from evalkit.gating.measure import Measured, leaves, range_of
 from evalkit.gating.policy import FloorBy, OnUndecided
+from evalkit.gating.required_gains import required_gain
 from evalkit.gating.result import Check, Finding, Reason, Status
 from evalkit.gating.words import score
 from evalkit.results import MetricValue, Run
@@ -32,10 +33,12 @@ class Worst:
     Attributes:
         run: The candidate.
         measured: Task -> what is measured of it then.
+        pairings: Task -> its documents then.
     """
 
     run: Run
     measured: Mapping[str, Measured]
+    pairings: Mapping[str, Pairing]
 
 
 def findings_of(measured: Measured, comparison: Comparison, worst: Worst | None = None) -> list[Finding]:
@@ -65,7 +68,7 @@ def _answers(measured: Measured, comparison: Comparison, worst: Worst | None) ->
         if rule.require_gain is not None:
             yield _gain(measured, change)
         if worst is not None:
-            yield from _unanswered(measured, change, worst)
+            yield from _unanswered(measured, change, comparison, worst)
     if rule.floor is not None:
         yield from _floor(measured, comparison.after.run, worst.run if worst else comparison.after.run)
     if rule.max_unreadable_rate is not None or rule.max_unreadable_rise is not None:
@@ -99,18 +102,16 @@ def _gain(measured: Measured, change: Change) -> Answer:
     return Check.GAIN, _ON_UNDECIDED[rule.on_undecided], Reason.UNCLEAR, f"{wanted}, and is not certain"
 
 
-def _unanswered(measured: Measured, change: Change, worst: Worst) -> Iterator[Answer]:
+def _unanswered(measured: Measured, change: Change, comparison: Comparison, worst: Worst) -> Iterator[Answer]:
     """Documents that the candidate could not answer and the baseline could: a pass must stand whatever they are."""
-    assert measured.task is not None
-    at_worst = worst.measured.get(measured.judged.task)
+    name = measured.judged.task
+    at_worst = worst.measured.get(name)
     then = at_worst.change if at_worst is not None and at_worst.obstacle is None else None
-    pairing = measured.task.pairing
-    count = len({*pairing.unscored_after} - {*pairing.unscored_before})
-    if at_worst is not None and at_worst.task is not None:
-        count = max(count, at_worst.task.pairing.paired - pairing.paired)
+    lost = {one: _lost(one, comparison, worst) for one in ([name] if name in comparison.tasks else comparison.roots)}
+    count = sum(lost.values())
     if not count:
         return
-    total = pairing.paired + count
+    total = sum(comparison.tasks[one].pairing.paired for one in lost) + count
     said = f"the candidate could not answer {count:,} of {total:,} documents that the baseline scored"
     if then is None or at_worst is None:
         certain, shown = False, "what they would change cannot be said of this score"
@@ -124,6 +125,13 @@ def _unanswered(measured: Measured, change: Change, worst: Worst) -> Iterator[An
         undecided = _ON_UNDECIDED[measured.judged.rule.on_undecided]
         status = Status.WARN if undecided is Status.PASS else undecided
     yield Check.ANSWERED, status, Reason.UNANSWERED, f"{said}: {shown}"
+
+
+def _lost(name: str, comparison: Comparison, worst: Worst) -> int:
+    """How many of a task's documents the baseline scored and the candidate could not answer."""
+    pairing = comparison.tasks[name].pairing
+    more = worst.pairings[name].paired - pairing.paired if name in worst.pairings else 0
+    return max(more, len({*pairing.unscored_after} - {*pairing.unscored_before}))
 
 
 def _passes(measured: Measured, change: Change) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from evalkit.comparison import Comparison, Side
 from evalkit.gating.checks import Worst, findings_of
 from evalkit.gating.flips import broken_items
-from evalkit.gating.measure import Compared, Measured, measure, row
+from evalkit.gating.measure import Measured, measure, roots_and_inner, row
 from evalkit.gating.policy import Policy
+from evalkit.gating.required_gains import levels_of_gains, with_small_gains
 from evalkit.gating.result import Condition, Finding, GateResult
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:
     return decide(compare_at(before, after, policy), policy)
 
 
-def compare_at(before: Side, after: Side, policy: Policy) -> Compared:
-    """The comparison at every level in the policy.
+def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Comparison]:
+    """Alpha -> the comparison at that level, for every level in the policy.
 
     Raises:
         UsageError: The policy allows a field that there is not.
@@ -64,24 +65,25 @@ def compare_at(before: Side, after: Side, policy: Policy) -> Compared:
     from evalkit.comparing.draft import draft
     from evalkit.comparing.settle import Tolerance, settle
 
-    estimates = draft(before, after, allowed_fields(policy.allow))
-    levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    drafts = [draft(before, after, allowed_fields(policy.allow))]
+    alphas = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    alphas |= dict.fromkeys(levels_of_gains(policy.judged(*roots_and_inner(before.run))))
     # margins are the policy's own affair (`evalkit.gating.measure`)
-    return Compared(estimates, {alpha: settle([estimates], alpha, Tolerance(MARGIN, {}))[0] for alpha in levels})
+    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in alphas}
 
 
-def decide(compared: Compared, policy: Policy) -> GateResult:
+def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
     """Judges a comparison.
 
     Args:
-        compared: The two runs, at the alpha of every rule.
+        comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
         policy: What is asked.
 
     Raises:
         UsageError: See `gate`.
     """
-    comparison = compared.any
-    measured = measure(compared, policy)
+    comparison = next(iter(comparisons.values()))
+    measured = with_small_gains(measure(comparisons, policy), comparisons)
     worst = _at_worst(comparison, policy)
     rows, findings = [], []
     for one in measured:
@@ -110,9 +112,11 @@ def _at_worst(comparison: Comparison, policy: Policy) -> Worst | None:
     if run is None:
         return None
     if not run.tasks.keys() & base.run.tasks.keys():
-        return Worst(run, {})
-    found = measure(compare_at(base, replace(candidate, run=run), policy), policy)
-    return Worst(run, {one.judged.task: one for one in found})
+        return Worst(run, {}, {})
+    comparisons = compare_at(base, replace(candidate, run=run), policy)
+    found = with_small_gains(measure(comparisons, policy), comparisons)
+    pairings = {name: task.pairing for name, task in next(iter(comparisons.values())).tasks.items()}
+    return Worst(run, {one.judged.task: one for one in found}, pairings)
 
 
 def _name(side: Side) -> str:

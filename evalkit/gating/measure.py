@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from evalkit.comparison import Change, Comparison, FieldDifference, TaskChange, Verdict
 from evalkit.gating.amount import Amount
@@ -15,37 +14,7 @@ from evalkit.gating.policy import Judged, Policy
 from evalkit.gating.result import Reason, Row
 from evalkit.results import Run
 
-if TYPE_CHECKING:
-    from evalkit.comparing.draft import Draft
-
 POINT = Amount(1, "pt")
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Two runs compared at every level that a policy has.
-
-    Attributes:
-        draft: The estimates, which have limits at any level.
-        at: Alpha -> the comparison at that level, for the alpha of every rule.
-    """
-
-    draft: Draft
-    at: Mapping[float, Comparison]
-
-    @property
-    def any(self) -> Comparison:
-        """One of them, for what does not depend on the level."""
-        return next(iter(self.at.values()))
-
-    def largest_gain(self, task: str, metric: str, alpha: float) -> float | None:
-        """Upper limit of the gain at a one-sided level; None where there are no limits."""
-        row = next(row for row in self.draft.rows[task] if row.metric == metric)
-        limits = row.estimate.limits(1 - 2 * alpha)
-        if limits is None:
-            return None
-        gain = limits[1] if row.higher_is_better else -limits[0]
-        return gain if row.bounds is None else min(gain, row.bounds[1] - row.bounds[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +34,7 @@ class Measured:
         task: The task in both runs; None where one of them lacks it.
         change: Its metric, with the policy's margin and verdict; None where a run lacks it.
         obstacle: Why it cannot be compared; None where it can.
-        too_small: A gain as required is ruled out, by tests that Holm's correction holds at alpha over all required gains.
+        too_small: A gain as required is ruled out (`evalkit.gating.required_gains`).
     """
 
     judged: Judged
@@ -80,22 +49,22 @@ class Measured:
         return self.change is not None and range_of(self.change) == (0.0, 1.0) and self.change.higher_is_better
 
 
-def measure(compared: Compared, policy: Policy) -> list[Measured]:
+def measure(comparisons: Mapping[float, Comparison], policy: Policy) -> list[Measured]:
     """Every task that the policy judges, those that decide first.
 
     Args:
-        compared: The two runs.
+        comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
         policy: What is judged.
 
     Raises:
         UsageError: The policy names a task that the baseline lacks.
     """
-    run = compared.any.before.run
+    run = next(iter(comparisons.values())).before.run
     judged = policy.judged(*roots_and_inner(run))
     judged.sort(key=lambda one: not one.decides)
-    found = [_measured(one, compared.at[one.rule.alpha]) for one in judged]
+    found = [_measured(one, comparisons[one.rule.alpha]) for one in judged]
     # what decides is one family; what only informs is another, so that looking at more costs nothing
-    return [*_settled(found, compared, decides=True), *_settled(found, compared, decides=False)]
+    return [*_settled(found, comparisons, decides=True), *_settled(found, comparisons, decides=False)]
 
 
 def roots_and_inner(run: Run) -> tuple[list[str], list[str]]:
@@ -163,13 +132,7 @@ def _touches(condition: FieldDifference, name: str, comparison: Comparison) -> b
     return bool(set(leaves(comparison.before.run, name)) & set(condition.tasks))
 
 
-def required_gain(measured: Measured) -> float | None:
-    """The gain that the policy requires, in the metric's unit; None for none."""
-    amount, change = measured.judged.rule.require_gain, measured.change
-    return None if amount is None or change is None else amount.difference(range_of(change), change.before)
-
-
-def _settled(found: Sequence[Measured], compared: Compared, *, decides: bool) -> list[Measured]:
+def _settled(found: Sequence[Measured], comparisons: Mapping[float, Comparison], *, decides: bool) -> list[Measured]:
     """The tasks of one family with their verdicts."""
     from evalkit.stats.multiple import holm
 
@@ -180,43 +143,10 @@ def _settled(found: Sequence[Measured], compared: Compared, *, decides: bool) ->
         if one.change is not None and one.change.p is not None and one.obstacle is None
     }
     adjusted = dict(zip(values, holm(list(values.values())), strict=True))
-    too_small = _too_small(family, compared)
     return [
-        replace(
-            _with_verdict(one, adjusted.get(one.judged.task), len(values), compared.at[one.judged.rule.alpha]),
-            too_small=one.judged.task in too_small,
-        )
+        _with_verdict(one, adjusted.get(one.judged.task), len(values), comparisons[one.judged.rule.alpha])
         for one in family
     ]
-
-
-def _too_small(family: Sequence[Measured], compared: Compared) -> set[str]:
-    """The tasks whose gain is surely less than required.
-
-    Holm's procedure by limits instead of p: with k of m gains ruled out, the others are held against alpha / (m - k), until
-    no more are ruled out.
-    """
-    asked = [
-        (one.judged, one.change, required)
-        for one in family
-        if one.change is not None
-        and one.change.margin_interval is not None
-        and one.obstacle is None
-        and (required := required_gain(one)) is not None
-    ]
-    out: set[str] = set()
-    while len(out) < len(asked):
-        left = len(asked) - len(out)
-        found = {
-            judged.task
-            for judged, change, required in asked
-            if (most := compared.largest_gain(judged.task, change.metric, judged.rule.alpha / left)) is not None
-            and most < required
-        }
-        if len(found) <= len(out):
-            break
-        out = found
-    return out
 
 
 def _with_verdict(one: Measured, p: float | None, family: int, comparison: Comparison) -> Measured:
