@@ -21,6 +21,7 @@ PRESET = """\
 
 defaults:                     # for every task that is not named below
   margin: 1pt                 # loss that is tolerated: 2pt (points of the metric's range), 0.02, 1% of base
+                              # a real loss fails from here on, as measured; a true one just below fails now and then
   alpha: 0.05                 # level of the tests
   on_undecided: fail          # too few documents to tell: fail (exit code 3), warn or pass
   min_overlap: 95%            # share of the documents that both runs must have scored

@@ -2,7 +2,8 @@
 
 Documents come in a random order that the seed fixes before anything is asked. After each look every deciding task is judged
 by tests that may be looked at at any time, at half of its alpha; the other half is kept for the usual test once all
-documents are asked, so that the chance of failing a harmless candidate stays below alpha over both together.
+documents are asked, so that the chance of failing a candidate without a loss stays below alpha over both together. At a look
+that holds for any loss within the margin too; the test at the end fails a loss that is real and, as measured, the margin.
 """
 
 from __future__ import annotations
