@@ -23,7 +23,8 @@ import numpy as np
 from evalkit.comparing.means import proportions
 from evalkit.comparing.verdict import decide
 from evalkit.comparison import Change, Verdict
-from evalkit.gating.evidence import BEYOND, WITHIN, Document, TaskEvidence, hypotheses
+from evalkit.gating.evidence import Document, TaskEvidence
+from evalkit.gating.hypotheses import BEYOND, WITHIN, hypotheses
 from evalkit.gating.sequential import FIRST_LOOK, GROWTH
 from evalkit.gating.watched import SEQUENTIAL_SHARE
 

@@ -43,7 +43,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("data", "task", "reports", "registry", "modifiers"),
     },
     "evalkit/gating": {
-        *("errors", "files", "json_node", "data", "results", "comparison", "comparing", "stats", "reports", ""),
+        *(
+            "errors",
+            "files",
+            "json_node",
+            "data",
+            "results",
+            "comparison",
+            "comparing",
+            "stats",
+            "reports",
+            "summaries",
+            "",
+        ),
     },
     "reports": {
         *(

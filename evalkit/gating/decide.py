@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evalkit.comparison import Comparison, Side
-from evalkit.gating.checks import findings_of
+from evalkit.gating.checks import Worst, findings_of
 from evalkit.gating.flips import broken_items
-from evalkit.gating.measure import Measured, measure, row
+from evalkit.gating.measure import Measured, measure, roots_and_inner, row
 from evalkit.gating.policy import Policy
+from evalkit.gating.required_gains import levels_of_gains, with_small_gains
 from evalkit.gating.result import Condition, Finding, GateResult
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Compari
     from evalkit.comparing.settle import Tolerance, settle
 
     drafts = [draft(before, after, allowed_fields(policy.allow))]
-    levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    alphas = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    alphas |= dict.fromkeys(levels_of_gains(policy.judged(*roots_and_inner(before.run))))
     # margins are the policy's own affair (`evalkit.gating.measure`)
-    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in levels}
+    return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in alphas}
 
 
 def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
@@ -81,10 +83,11 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResul
         UsageError: See `gate`.
     """
     comparison = next(iter(comparisons.values()))
-    measured = measure(comparisons, policy)
+    measured = with_small_gains(measure(comparisons, policy), comparisons)
+    worst = _at_worst(comparison, policy)
     rows, findings = [], []
     for one in measured:
-        own = findings_of(one, comparison)
+        own = findings_of(one, comparison, worst)
         findings += own
         if (found := row(one)) is not None:
             rows.append(found)
@@ -98,6 +101,22 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResul
         broken=broken_items(comparison, _by_weight(measured, findings)),
         notes=_notes(comparison),
     )
+
+
+def _at_worst(comparison: Comparison, policy: Policy) -> Worst | None:
+    """The candidate, were every document that it could not answer as bad as can be; None where it answered all."""
+    from evalkit.gating.unanswered import worst_case
+
+    base, candidate = comparison.before, comparison.after
+    run = worst_case(candidate.run, base.run)
+    if run is None:
+        return None
+    if not run.tasks.keys() & base.run.tasks.keys():
+        return Worst(run, {}, {})
+    comparisons = compare_at(base, replace(candidate, run=run), policy)
+    found = with_small_gains(measure(comparisons, policy), comparisons)
+    pairings = {name: task.pairing for name, task in next(iter(comparisons.values())).tasks.items()}
+    return Worst(run, {one.judged.task: one for one in found}, pairings)
 
 
 def _name(side: Side) -> str:

@@ -34,12 +34,14 @@ class Measured:
         task: The task in both runs; None where one of them lacks it.
         change: Its metric, with the policy's margin and verdict; None where a run lacks it.
         obstacle: Why it cannot be compared; None where it can.
+        too_small: A gain as required is ruled out (`evalkit.gating.required_gains`).
     """
 
     judged: Judged
     task: TaskChange | None
     change: Change | None
     obstacle: Obstacle | None = None
+    too_small: bool = False
 
     @property
     def is_share(self) -> bool:

@@ -17,10 +17,11 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 PRESET = """\
 # What `evalkit gate --policy THIS-FILE` asks of a candidate. Every key may be left out; these are the defaults.
-# docs/gating.md explains each.
+# docs/gating.md explains each. A real loss fails where it is measured as the margin or more: of candidates that truly lost
+# a little less than that, some fail too.
 
 defaults:                     # for every task that is not named below
-  margin: 1pt                 # loss that is tolerated: 2pt (points of the metric's range), 0.02, 1% of base
+  margin: 1pt                 # loss that is tolerated, as measured: 2pt (points of the metric's range), 0.02, 1% of base
   alpha: 0.05                 # level of the tests
   on_undecided: fail          # too few documents to tell: fail (exit code 3), warn or pass
   min_overlap: 95%            # share of the documents that both runs must have scored

@@ -29,6 +29,7 @@ class Check(StrEnum):
     FLOOR = "score above the floor"
     GAIN = "gain as required"
     UNREADABLE = "readable answers"
+    ANSWERED = "documents answered"
 
 
 class Status(StrEnum):
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     GAIN_MISSING = "gain-missing"
     READABLE = "readable"
     UNREADABLE = "unreadable"
+    UNANSWERED = "unanswered"
     COMPARABLE = "comparable"
     MISSING_TASK = "missing-task"
     MISSING_METRIC = "missing-metric"
@@ -88,7 +90,9 @@ class Row:
         gain: The difference, positive where better.
         interval: Confidence limits of the gain at 1 - alpha; None where they cannot be known.
         margin: Loss that is tolerated, in the metric's unit.
-        p: Two-sided p of no difference, after Holm's correction over the tasks that decide; None without a test.
+        p: Two-sided p of no difference, after Holm's correction over the tasks that decide; None without a test. Of a
+            task that a sequential gate settled or left at a look, it is 2 / the largest e-value against either direction,
+            which may be read at any look.
         detectable: Smallest true difference that would be seen with a probability of 80 %; None where unknown.
         fixed: Documents that got better.
         broken: Documents that got worse.

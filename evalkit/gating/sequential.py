@@ -2,7 +2,8 @@
 
 Documents come in a random order that the seed fixes before anything is asked. After each look every deciding task is judged
 by tests that may be looked at at any time, at half of its alpha; the other half is kept for the usual test once all
-documents are asked, so that the chance of failing a harmless candidate stays below alpha over both together.
+documents are asked, so that the chance of failing a candidate without a loss stays below alpha over both together. At a look
+that holds for any loss within the margin too; the test at the end fails a loss that is real and, as measured, the margin.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Protocol
 
 from evalkit.comparison import Side
 from evalkit.errors import NotComparableError, UsageError
-from evalkit.gating.evidence import FAILING, ORDER, PASSING, Key, TaskEvidence
+from evalkit.gating.checks import READABLE
+from evalkit.gating.evidence import ORDER, Key, TaskEvidence
+from evalkit.gating.hypotheses import FAILING, PASSING
 from evalkit.gating.measure import leaves, roots_and_inner
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
@@ -87,6 +90,7 @@ class SequentialGate:
         self.prompts: dict[str, str] = {}
         self.notes: list[str] = []
         self._values: dict[Key, Mapping[str, float]] = {}
+        self._unreadable: set[Key] = set()
         self._pending: dict[str, list[Key]] = {}
         self._asked: set[Key] = set()
         self.sizes: list[int] = []
@@ -155,6 +159,7 @@ class SequentialGate:
         """Takes in the last look's answers; what to ask next, or nothing where all is certain or asked."""
         for task, samples in answered.items():
             self._values |= {(task, sample.id): sample.metrics for sample in samples}
+            self._unreadable |= {(task, sample.id) for sample in samples if sample.outcome not in READABLE}
         for name, keys in self._pending.items():
             self._take_in(self.watched[name], keys)
         self._settle()
@@ -181,7 +186,7 @@ class SequentialGate:
             for leaf, identity in keys
             if watched.metrics[leaf] in self._values.get((leaf, identity), {})
         }
-        watched.evidence.add(values)
+        watched.evidence.add(values, self._unreadable)
 
     def _next(self) -> dict[str, list[Key]]:
         """The next documents of every task that is not settled; those that cannot be bet on come last, and whole."""
@@ -202,9 +207,11 @@ class SequentialGate:
         from evalkit.stats.multiple import holm
         from evalkit.stats.sequential import always_valid_p
 
-        tested = [(one, name) for one in self._betting() for name in FAILING if name in self._evidence(one).bets]
+        every = [(one, name) for one in self._betting() for name in FAILING if name in self._evidence(one).bets]
+        tested = [(one, name) for one, name in every if self._evidence(one).is_chance(name)]
         adjusted = holm([always_valid_p(self._evidence(one).against(name)) for one, name in tested])
-        for (one, name), p in zip(tested, adjusted, strict=True):
+        sure = [(one, name) for one, name in every if self._evidence(one).against(name) == math.inf]
+        for (one, name), p in [*zip(tested, adjusted, strict=True), *((key, 0.0) for key in sure)]:
             if p <= one.alpha:
                 one.settled = Status.FAIL
                 one.refuted.add(name)

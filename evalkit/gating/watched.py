@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from evalkit.errors import UsageError
-from evalkit.gating.evidence import Document, Key, TaskEvidence, hypotheses
+from evalkit.gating.checks import READABLE
+from evalkit.gating.evidence import Document, Key, TaskEvidence
+from evalkit.gating.hypotheses import hypotheses, unreadable_hypotheses
 from evalkit.gating.measure import leaves, margin_of
 from evalkit.gating.policy import Judged
 from evalkit.gating.result import Status
@@ -65,7 +67,9 @@ def watch(base: Run, judged: Judged, there: Mapping[str, frozenset[str]], seed: 
     name, rule = judged.task, judged.rule
     weights, metrics = _weights(base, name, rule.metric)
     documents = [
-        Document((leaf, sample.id), sample.cluster, weight, sample.metrics[metrics[leaf]])
+        Document(
+            (leaf, sample.id), sample.cluster, weight, sample.metrics[metrics[leaf]], sample.outcome not in READABLE
+        )
         for leaf, weight in weights.items()
         for sample in base.tasks[leaf].samples
         if sample.id in there[leaf] and metrics[leaf] in sample.metrics
@@ -79,6 +83,7 @@ def watch(base: Run, judged: Judged, there: Mapping[str, frozenset[str]], seed: 
     required = None if rule.require_gain is None else rule.require_gain.difference(bounds, score.value)
     floor = None if rule.floor is None else rule.floor.score(name, bounds, score.value)
     tested = hypotheses(watched.margin, required, floor, higher_is_better=score.higher_is_better)
+    tested += unreadable_hypotheses(rule.max_unreadable_rate, rule.max_unreadable_rise)
     watched.evidence = TaskEvidence(documents, bounds, score.higher_is_better, tested, seed)
     return watched
 

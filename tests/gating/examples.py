@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
+from evalkit.comparison import Side
 from evalkit.gating.policy import Policy
 from evalkit.gating.policy_file import parse_policy
-from evalkit.results import GroupResult, Run, TaskResult
+from evalkit.gating.result import GateResult
+from evalkit.gating.sequential import SequentialGate
+from evalkit.gating.sequential_result import sequential_result
+from evalkit.results import GroupResult, MetricValue, Run, Sample, TaskResult
 from tests.result_examples import run, task_result
 
 
@@ -43,3 +49,52 @@ def pair(lost: int, learned: int, n: int = 1000) -> tuple[Run, Run]:
 def policy(text: str) -> Policy:
     """A policy from YAML."""
     return parse_policy(text, "gate.yaml")
+
+
+def answered(outcomes: Sequence[str]) -> TaskResult:
+    """A task with these outcomes, in this order; only `right` ones count, and `errored` ones have no value."""
+    samples = tuple(
+        Sample(
+            f"{place:016x}",
+            place,
+            None,
+            outcome,
+            {} if outcome == "errored" else {"acc": float(outcome == "right")},
+            {},
+        )
+        for place, outcome in enumerate(outcomes)
+    )
+    return of_samples(task_result([1.0]), samples)
+
+
+def of_samples(task: TaskResult, samples: Sequence[Sample]) -> TaskResult:
+    """The task with these samples and their scores."""
+    scored = [one.metrics["acc"] for one in samples if one.metrics]
+    mean = sum(scored) / len(scored)
+    metrics = {"acc": MetricValue(mean, None, None, True, None, bounds=(0.0, 1.0))}
+    outcomes = dict(sorted(Counter(one.outcome for one in samples).items()))
+    return replace(task, samples=tuple(samples), n=len(samples), metrics=metrics, outcomes=outcomes)
+
+
+def looked(before: Run, after: Run, asked: Policy, seed: int = 0) -> GateResult:
+    """A sequential gate whose candidate's answers are known already."""
+    gate = SequentialGate(before, asked, seed)
+    gate.begin({name: _offer(task) for name, task in before.tasks.items()})  # type: ignore[misc]
+    known = {name: {one.id: one for one in task.samples} for name, task in after.tasks.items()}
+    taken: dict[str, set[str]] = {name: set() for name in known}
+    answers: dict[str, list[Sample]] = {}
+    while any((wanted := gate.choose(answers)).values()):
+        answers = {name: [known[name][one] for one in ids] for name, ids in wanted.items()}
+        for name, ids in wanted.items():
+            taken[name] |= set(ids)
+    tasks = {
+        name: of_samples(task, [one for one in task.samples if one.id in taken[name]])
+        for name, task in after.tasks.items()
+    }
+    run = replace(after, tasks=tasks, settings={**after.settings, **gate.described()})
+    return sequential_result(gate, Side("base", before), Side("tuned", run))
+
+
+def _offer(task: TaskResult) -> SimpleNamespace:
+    items = [SimpleNamespace(id=one.id) for one in task.samples]
+    return SimpleNamespace(items=items, version=task.version, shots=task.shots, prompt_sha256=task.prompt_sha256)

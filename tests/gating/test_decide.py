@@ -183,6 +183,19 @@ def test_a_gain_that_is_large_enough_and_not_sure_is_not_shown() -> None:
     assert (result.exit_code, result.findings[-1].reason) == (3, Reason.UNCLEAR)
 
 
+def test_required_gains_are_one_family_for_holm() -> None:
+    # a gain of 1.5 points where 3.4 are required: ruled out alone (the upper limit is 3.1), and not among five
+    changes = {"a": (40, 55), **{name: (20, 60) for name in "bcde"}}
+    asked = "defaults: {margin: 9pt, require_gain: 3.4pt, on_undecided: warn}"
+    alone = asked + "\ntasks: {a: {primary: true}}"
+    assert decide(*many(changes), alone).of(Status.FAIL)[0].reason is Reason.GAIN_MISSING
+    assert decide(*many(changes), asked).exit_code == 0
+    # among four that are ruled out, the fifth is as good as alone
+    hopeless = {"a": (40, 55), **{name: (60, 20) for name in "bcde"}}
+    failed = decide(*many(hopeless), asked).of(Status.FAIL)
+    assert {one.task for one in failed if one.reason is Reason.GAIN_MISSING} == set("abcde")
+
+
 def unreadable(task: TaskResult, count: int) -> TaskResult:
     samples = tuple(
         replace(one, outcome="unparsed") if place < count else one

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 
 import numpy as np
 import pytest
 
-from evalkit.gating.evidence import (
-    BEYOND,
-    BROKEN,
-    HELD,
-    NO_LOSS,
-    WITHIN,
-    Document,
-    TaskEvidence,
-    hypotheses,
-    ordered,
-)
+from evalkit.gating.evidence import Document, TaskEvidence, ordered
+from evalkit.gating.hypotheses import BEYOND, BROKEN, HELD, NO_LOSS, WITHIN, hypotheses
 from evalkit.runner.limit import Limit
 from evalkit.stats.sequential import MeanBet
 
@@ -119,11 +111,45 @@ def test_a_floor_is_bet_on_too() -> None:
     assert bad.against(HELD) > 1000 > 20 > bad.against(BROKEN)
 
 
-def test_hypotheses_out_of_range_are_not_tested() -> None:
-    one = evidence(documents(10), margin=1.5, floor=0.0)
-    assert WITHIN not in one.bets
-    assert HELD not in one.bets
-    assert one.against(WITHIN) == 1.0
+@pytest.mark.parametrize(
+    ("floor", "wrong", "held", "broken"),
+    [
+        (1.0, 0, 1.0, 1.0),  # nothing is certain before all documents are asked
+        (1.0, 1, math.inf, 1.0),
+        (1.5, 0, math.inf, 1.0),
+        (0.0, 99, 1.0, math.inf),
+        (-0.5, 100, 1.0, math.inf),
+    ],
+)
+def test_a_mean_at_the_end_of_the_range_is_refuted_for_sure_or_never(
+    floor: float, wrong: int, held: float, broken: float
+) -> None:
+    one = evidence(documents(100), floor=floor)
+    ask_all(one, {key.key: float(place >= wrong) for place, key in enumerate(documents(100))})
+    assert (one.against(HELD), one.against(BROKEN)) == (held, broken)
+    assert not one.is_chance(HELD)
+
+
+def test_a_margin_as_wide_as_the_range() -> None:
+    one = evidence(documents(100), margin=1.0)
+    ask_all(one, {key.key: 0.0 for key in documents(100)})
+    assert (one.against(WITHIN), one.against(BEYOND)) == (1.0, math.inf)
+    assert one.is_chance(NO_LOSS)
+
+
+def test_a_score_below_the_floor_in_a_direction_where_lower_is_better() -> None:
+    tested = hypotheses(0.01, None, 0.0, higher_is_better=False)
+    one = TaskEvidence(documents(100), (0.0, 1.0), False, tested, 0)
+    ask_all(one, {key.key: float(place == 7) for place, key in enumerate(documents(100))})
+    assert (one.against(HELD), one.against(BROKEN)) == (math.inf, 1.0)
+
+
+def test_limits_where_all_is_lost() -> None:
+    found = [Document(("quiz", str(place)), None, 1.0, 1.0) for place in range(60)]
+    one = evidence(found)
+    ask_all(one, {key.key: 0.0 for key in found})
+    low, high = one.limits(0.05)
+    assert low == -1.0 < high < -0.5
 
 
 def test_a_true_hypothesis_is_refuted_as_rarely_as_promised() -> None:

@@ -138,6 +138,35 @@ def test_min_items_holds_back_a_pass_but_no_failure() -> None:
     assert result.exit_code == 1
 
 
+@pytest.mark.parametrize("rule", ["floor: 100%", "floor: 1.5", "require_gain: 100pt", "require_gain: 120pt"])
+def test_a_rule_that_no_candidate_can_be_bet_to_reach_is_broken_by_one_document(rule: str) -> None:
+    base = base_of([quiz()])
+    result, _ = gate(base, Knows(0.25), [quiz()], policy(f"defaults: {{margin: 20pt, {rule}}}"))
+    assert result.exit_code == 1
+    failed = result.of(Status.FAIL)
+    assert [one.reason for one in failed] == [Reason.FLOOR_BROKEN if "floor" in rule else Reason.GAIN_MISSING]
+    assert "is impossible by now" in failed[0].sentence
+    assert result.looks is not None
+    assert result.looks.asked == 50
+    assert GateResult.to_json(result)
+
+
+def test_a_floor_at_the_end_of_the_range_is_held_by_all_documents_only() -> None:
+    perfect = Side("base", evalkit.run(model=MockModel(Knows(learned=1.0), name="base"), tasks=[quiz()]))
+    result, _ = gate(perfect, Knows(learned=1.0), [quiz()], policy("defaults: {margin: 20pt, floor: 100%}"))
+    assert result.exit_code == 0
+    assert result.looks is not None
+    assert result.looks.asked == 600
+
+
+def test_a_candidate_that_lost_everything() -> None:
+    perfect = Side("base", evalkit.run(model=MockModel(Knows(learned=1.0), name="base"), tasks=[quiz()]))
+    result, _ = gate(perfect, Knows(lost=1.0, learned=0.0), [quiz()])
+    assert result.exit_code == 1
+    model = MockModel(lambda request: -1.0 if "no" in request.continuation else -2.0, name="tuned")  # type: ignore[union-attr]
+    assert gate_while_evaluating(perfect, model, tasks=[quiz()]).rows[0].interval is not None
+
+
 def test_one_regressed_task_ends_the_gate_for_all() -> None:
     tasks: list[Task | Group] = [quiz("good"), quiz("bad")]
     result, _ = gate(base_of(tasks), Knows(0.4, only="bad"), tasks)
