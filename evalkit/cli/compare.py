@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -122,11 +121,14 @@ def parse_margin(text: str) -> float:
     Raises:
         UsageError: It is none of these, or not between 0 and 1.
     """
-    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(pt|pp|points?|%)?\s*", text)
-    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
-    if not 0 <= share < 1:
-        raise UsageError(f"--margin {text!r} is no loss", hint="write 2pt for two points, or 0.02 for the same")
-    return share
+    from evalkit.gating.amount import parse_margin
+
+    amount = parse_margin(text)
+    try:
+        return amount.share()
+    except ValueError:
+        hint = "evalkit gate takes it; here write 2pt for two points, or 0.02 for the same"
+        raise UsageError(f"--margin {text!r} is of the first score, not of the range", hint=hint) from None
 
 
 def _names(text: str | None) -> list[str] | None:

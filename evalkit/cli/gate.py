@@ -173,18 +173,13 @@ def _policy(
     """The policy's file, with what the command line says instead."""
     from dataclasses import replace
 
-    from evalkit.gating.amount import Amount
+    from evalkit.gating.amount import parse_margin
     from evalkit.gating.decide import load_policy
     from evalkit.gating.policy import OnUndecided
 
     changes: dict[str, Any] = {}
     if margin is not None:
-        try:
-            changes["margin"] = Amount.parse(margin)
-        except ValueError:
-            raise UsageError(f"--margin {margin!r} is no size", hint="examples: 2pt, 0.02, '1% of base'") from None
-        if changes["margin"].number < 0:
-            raise UsageError(f"--margin {margin} is less than 0", hint="a loss is written as a positive number")
+        changes["margin"] = parse_margin(margin)
     if alpha is not None:
         if not 0 < alpha < 0.5:
             raise UsageError(f"--alpha is {alpha}", hint="give a level between 0 and 0.5, as 0.05")

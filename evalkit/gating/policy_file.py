@@ -173,11 +173,10 @@ def _allowed(entry: _Entry | None) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def _amount(value: Any) -> Amount:
-    amount = _any_amount(value)
-    if amount.number < 0:
-        raise ValueError("it is less than 0; write losses and gains as positive numbers")
-    return amount
+def _size(value: Any) -> Amount:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    return Amount.size(value)
 
 
 def _any_amount(value: Any) -> Amount:
@@ -191,6 +190,10 @@ def _any_amount(value: Any) -> Amount:
 
 def _share(value: Any) -> float:
     return _any_amount(value).share()
+
+
+def _rise(value: Any) -> float:
+    return _size(value).share()
 
 
 def _alpha(value: Any) -> float:
@@ -233,15 +236,15 @@ def _choice(kind: type[Choice], value: Any) -> Choice:
 
 _KEYS: Mapping[str, Callable[[Any], Any]] = {
     "metric": _name,
-    "margin": _amount,
+    "margin": _size,
     "floor": _any_amount,
     "floor_by": _floor_by,
-    "require_gain": _amount,
+    "require_gain": _size,
     "min_items": _count,
     "min_overlap": _share,
     "alpha": _alpha,
     "max_unreadable_rate": _share,
-    "max_unreadable_rise": _share,
+    "max_unreadable_rise": _rise,
     "primary": _truth,
     "informational": _truth,
     "on_undecided": _on_undecided,
@@ -250,7 +253,8 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
 
 _EXPECTED: Mapping[Callable[[Any], Any], str] = {
     _name: "a name",
-    _amount: "a size such as 2pt or 0.02",
+    _size: "a size such as 2pt or 0.02",
+    _rise: "a rise such as 2pt or 0.02",
     _any_amount: "a score such as 40pt or 0.4",
     _floor_by: "value or limit",
     _count: "a whole number from 1 on",

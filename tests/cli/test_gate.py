@@ -157,7 +157,12 @@ def test_the_printed_policy_can_be_used(folder: Path, tmp_path: Path) -> None:
         (["base.json"], 2, "1 result file was given\nhint: give a baseline and a candidate"),
         (["base.json", "harmless.json", "--baseline", "base.json"], 2, "give one candidate beside --baseline"),
         (["base.json", "harmless.json", "--policy", "none.yaml"], 2, "--print-policy > gate.yaml writes one"),
-        (["base.json", "harmless.json", "--margin", "two"], 2, "--margin 'two' is no size"),
+        (["base.json", "harmless.json", "--margin", "two"], 2, "--margin 'two' is no loss"),
+        (
+            ["base.json", "regressed.json", "--margin", "2"],
+            2,
+            "--margin '2' is no loss\nhint: without a unit it is a share",
+        ),
         (["base.json", "harmless.json", "--margin", "-1pt"], 2, "is less than 0"),
         (["base.json", "harmless.json", "--alpha", "5"], 2, "--alpha is 5.0"),
         (["base.json", "harmless.json", "--allow", "promt"], 2, "there is no field 'promt' to allow"),
