@@ -69,8 +69,10 @@ def command(
         ),
     ] = None,
     policy: Annotated[
-        Path | None,
-        typer.Option("--policy", "-p", metavar="FILE.yaml", help="What is asked of the candidate (--print-policy)."),
+        str | None,
+        typer.Option(
+            "--policy", "-p", metavar="FILE.yaml|git:REF:PATH", help="What is asked of the candidate (--print-policy)."
+        ),
     ] = None,
     margin: Annotated[
         str | None, typer.Option(metavar="2pt|0.02", help="Loss that is tolerated, on every task.  [default: 1pt]")
@@ -168,7 +170,7 @@ def _check_places(paths: dict[str, Path | None]) -> None:
 
 
 def _policy(
-    path: Path | None, margin: str | None, alpha: float | None, on_undecided: Undecided | None, allow: list[str] | None
+    path: str | None, margin: str | None, alpha: float | None, on_undecided: Undecided | None, allow: list[str] | None
 ) -> Policy:
     """The policy's file, with what the command line says instead."""
     from dataclasses import replace

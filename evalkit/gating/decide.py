@@ -41,10 +41,15 @@ def gate(before: Source, after: Source, policy: Policy | str | Path | None = Non
 
 
 def load_policy(path: str | Path | None) -> Policy:
-    """The policy in a file; without one the built-in policy."""
-    from evalkit.gating.policy_file import read_policy
+    """The policy in a file, or in one of another commit (`git:REF:PATH`); without one the built-in policy."""
+    from evalkit.gating.baseline import PREFIX, read_committed
+    from evalkit.gating.policy_file import decoded, parse_policy, read_policy
 
-    return Policy() if path is None else read_policy(Path(path))
+    if path is None:
+        return Policy()
+    if str(path).startswith(PREFIX):
+        return parse_policy(decoded(read_committed(str(path), "--policy"), str(path)), str(path))
+    return read_policy(Path(path))
 
 
 def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:

@@ -54,14 +54,24 @@ def read_policy(path: Path) -> Policy:
         UsageError: The file cannot be read, is not YAML, or a key or a value of it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", hint="evalkit gate --print-policy > gate.yaml writes one"
         ) from error
+    return parse_policy(decoded(content, str(path)), str(path))
+
+
+def decoded(content: bytes, source: str) -> str:
+    """The text of a policy's file.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
-    return parse_policy(text, str(path))
+        raise UsageError(f"{source} is not UTF-8", hint="save it as UTF-8") from error
 
 
 def parse_policy(text: str, source: str) -> Policy:

@@ -38,7 +38,7 @@ def test_differences(text: str | float, bounds: tuple[float, float] | None, expe
 
 @pytest.mark.parametrize("text", ["2", 2, "1", "1.0", "100pt", "150%", "-1pt", "two"])
 def test_a_size_is_no_share_by_accident(text: str | int) -> None:
-    with pytest.raises(ValueError, match="unit|whole range|less than 0|examples"):
+    with pytest.raises(ValueError, match=r"unit|whole range|less than 0|examples"):
         Amount.size(text)
     with pytest.raises(UsageError, match="is no loss"):
         parse_margin(str(text))
