@@ -83,9 +83,10 @@ class Amount:
         """The amount as a score, in the metric's unit.
 
         Raises:
-            UsageError: It is in points, and the metric has no range.
+            UsageError: It is in points, and the metric has no range; or it is beyond that range.
         """
         if self.unit == "":
+            self._check_within(task, bounds)
             return self.number
         if self.unit == "% of base":
             return self.number / 100 * before
@@ -95,6 +96,14 @@ class Amount:
                 hint="write the score itself, or 95% of base",
             )
         return bounds[0] + self.number / 100 * (bounds[1] - bounds[0])
+
+    def _check_within(self, task: str, bounds: tuple[float, float] | None) -> None:
+        if bounds is None or bounds[0] <= self.number <= bounds[1]:
+            return
+        raise UsageError(
+            f"task {task}: a score of {self} is none that this metric can have ({bounds[0]:g} to {bounds[1]:g})",
+            hint=f"write {self}% for percent" if bounds[1] < self.number <= 100 else "write a score within these",
+        )
 
     def share(self) -> float:
         """The amount as a part of 1: `5%`, `5pt` and `0.05` are the same.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from evalkit.comparing.amounts import amount
 from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.gating.measure import Measured, leaves, range_of
-from evalkit.gating.policy import FloorBy, OnUndecided
+from evalkit.gating.policy import MEAN, FloorBy, OnUndecided
 from evalkit.gating.result import Check, Finding, Reason, Status
 from evalkit.gating.words import score
 from evalkit.results import MetricValue, Run
@@ -26,13 +26,26 @@ _ON_UNDECIDED = {
 def findings_of(measured: Measured, comparison: Comparison) -> list[Finding]:
     """Every rule of one task; where it cannot be compared, what can be said of the candidate alone is said still."""
     judged = measured.judged
+    if judged.pattern == MEAN and not judged.decides:
+        return [_of_mean(measured)]
     return [
         Finding(judged.task, check, status, reason, sentence, judged.decides, judged.pattern)
         for check, status, reason, sentence in _answers(measured, comparison)
     ]
 
 
-def _answers(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
+def _of_mean(measured: Measured) -> Finding:
+    """The mean over the tasks where it does not decide: its regression is a warning that counts as one."""
+    judged = measured.judged
+    answers = _answers(measured, None)
+    check, status, reason, sentence = next(one for one in answers if one[0] in (Check.LOSS, Check.COMPARABLE))
+    if reason is not Reason.REGRESSED:
+        return Finding(judged.task, check, status, reason, sentence, False, judged.pattern)
+    told = f"{sentence}; it only warns, unless the policy says otherwise (`mean`)"
+    return Finding(judged.task, check, Status.WARN, reason, told, True, judged.pattern)
+
+
+def _answers(measured: Measured, comparison: Comparison | None) -> Iterator[Answer]:
     rule, change = measured.judged.rule, measured.change
     if measured.obstacle is not None:
         yield Check.COMPARABLE, Status.NOT_COMPARABLE, measured.obstacle.reason, measured.obstacle.sentence
@@ -43,6 +56,8 @@ def _answers(measured: Measured, comparison: Comparison) -> Iterator[Answer]:
         yield _loss(measured, change)
         if rule.require_gain is not None:
             yield _gain(measured, change)
+    if comparison is None:
+        return
     if rule.floor is not None:
         yield from _floor(measured, comparison.after.run)
     if rule.max_unreadable_rate is not None or rule.max_unreadable_rise is not None:

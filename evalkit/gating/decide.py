@@ -30,8 +30,8 @@ def gate(before: Source, after: Source, policy: Policy | str | Path | None = Non
         The decision; `exit_code` is what `evalkit gate` ends with.
 
     Raises:
-        UsageError: A file cannot be read, the policy names a task that the baseline lacks, or an amount has no meaning for
-            a metric.
+        UsageError: A file cannot be read, the policy names a task that the baseline lacks or a metric that neither run
+            has, an amount has no meaning for a metric, or no task decides.
         NotComparableError: The runs have no task in common.
     """
     from evalkit.comparing.sides import load_sides
@@ -70,23 +70,24 @@ def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Compari
     from evalkit.comparing.settle import Tolerance, settle
 
     drafts = [draft(before, after, allowed_fields(policy.allow))]
-    levels = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    levels = dict.fromkeys(rule.alpha for rule in policy.every_rule())
     # margins are the policy's own affair (`evalkit.gating.measure`)
     return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in levels}
 
 
-def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
+def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: bool = True) -> GateResult:
     """Judges a comparison.
 
     Args:
         comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
         policy: What is asked.
+        mean: Whether the mean over the tasks is judged too.
 
     Raises:
         UsageError: See `gate`.
     """
     comparison = next(iter(comparisons.values()))
-    measured = measure(comparisons, policy)
+    measured = measure(comparisons, policy, mean=mean)
     rows, findings = [], []
     for one in measured:
         own = findings_of(one, comparison)

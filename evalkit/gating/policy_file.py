@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.gating.amount import Amount
-from evalkit.gating.policy import FloorBy, OnUndecided, Policy, Rule
+from evalkit.gating.policy import MEAN, FloorBy, OnUndecided, Policy, Rule, mean_rule
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -24,7 +24,7 @@ defaults:                     # for every task that is not named below
   alpha: 0.05                 # level of the tests
   on_undecided: fail          # too few documents to tell: fail (exit code 3), warn or pass
   min_overlap: 95%            # share of the documents that both runs must have scored
-  # min_items: 100            # with fewer documents only a sure regression is told
+  # min_items: 100            # with fewer documents only a regression is told
   # floor: 40pt               # score that must be reached; floor_by: limit asks it of the lower 95 % limit
   # floor_by: value
   # require_gain: 0.5pt       # the candidate must be surely better, by about so much
@@ -41,6 +41,11 @@ defaults:                     # for every task that is not named below
 #   wikitext:
 #     margin: 2% of base
 #     informational: true     # shown, decides nothing
+
+# mean:                       # over all tasks, each with the same weight; it sees what no task shows alone
+#   margin: 1pt
+#   informational: false      # it decides with the tasks; by default its regression is a warning
+#   primary: true             # it decides, and those tasks that are primary too
 
 # allow: [prompt]             # settings in which the two runs may differ
 """
@@ -101,7 +106,8 @@ def parse_policy(text: str, source: str) -> Policy:
     if "tasks" in top and (tasks := top["tasks"]).node.tag != "tag:yaml.org,2002:null":
         for entry in _entries(tasks.node, source, None, "`tasks`"):
             rules[entry.key] = _rule(entry, base, list(_KEYS))
-    return Policy(base, rules, _allowed(top.get("allow")), source)
+    mean = _rule(top[MEAN], mean_rule(base), _OF_THE_MEAN) if MEAN in top else None
+    return Policy(base, rules, mean, _allowed(top.get("allow")), source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,10 @@ class _Entry:
             loader.dispose()
 
 
-_TOP = ("defaults", "tasks", "allow")
+_TOP = ("defaults", "tasks", MEAN, "allow")
+_OF_THE_MEAN = [
+    *("margin", "require_gain", "min_items", "min_overlap", "alpha", "primary", "informational", "on_undecided"),
+]
 
 
 def _entries(node: Any, source: str, known: tuple[str, ...] | list[str] | None, what: str) -> list[_Entry]:
@@ -146,15 +155,22 @@ def _entries(node: Any, source: str, known: tuple[str, ...] | list[str] | None, 
             raise entry.error(f"`{entry.key}` is there twice")
         if known is not None and entry.key not in known:
             near = difflib.get_close_matches(entry.key, known, n=1)
-            elsewhere = "it belongs under `defaults` or a task" if entry.key in _KEYS else None
-            hint = f"did you mean `{near[0]}`?" if near else elsewhere or f"keys are {', '.join(known)}"
+            elsewhere = _place_of(entry.key)
+            hint = elsewhere or (f"did you mean `{near[0]}`?" if near else f"keys are {', '.join(known)}")
             raise entry.error(f"`{entry.key}` is not a key of {what}", hint)
         found[entry.key] = entry
     return list(found.values())
 
 
+def _place_of(key: str) -> str | None:
+    """Where a key belongs that stands where it does not; None for one that there is not."""
+    if key in ("metric", "primary"):
+        return "it belongs under a task of `tasks`"
+    return "it belongs under `defaults` or a task" if key in _KEYS else None
+
+
 def _rule(entry: _Entry, base: Rule, known: list[str]) -> Rule:
-    what = "`defaults`" if entry.key == "defaults" else "a task"
+    what = f"`{entry.key}`" if entry.key in _TOP and known != list(_KEYS) else "a task"
     if entry.node.tag == "tag:yaml.org,2002:null":  # `mmlu:` with nothing after it names the task and no more
         return base
     values: dict[str, Any] = {}

@@ -79,9 +79,15 @@ class SequentialGate:
     def __init__(self, base: Run, policy: Policy, seed: int = 0, note: Callable[[str], None] | None = None) -> None:
         self.base, self.policy, self.seed = base, policy, seed
         self._note = note or (lambda line: None)
-        judged = [one for one in policy.judged(*roots_and_inner(base)) if one.decides]
+        every = policy.judged(*roots_and_inner(base))
+        if policy.judged_mean("mean", every).decides:
+            raise UsageError(
+                "the mean over the tasks cannot decide while the candidate is being evaluated",
+                hint="leave `mean` out of the policy, or evaluate the candidate first: evalkit run, then evalkit gate",
+            )
+        judged = [one for one in every if one.decides]
         if not judged:
-            raise UsageError("no task of the policy decides", hint="make one primary, or leave `informational` out")
+            raise policy.no_task_decides()
         self.judged = judged
         self.watched: dict[str, Watched] = {}
         self.prompts: dict[str, str] = {}

@@ -29,7 +29,7 @@ def sequential_result(gate: SequentialGate, base: Side, candidate: Side) -> Gate
     """
     policy = final_policy(gate)
     sides = final_sides(gate, base, candidate)
-    fixed = decide(compare_at(*sides, policy), policy)
+    fixed = decide(compare_at(*sides, policy), policy, mean=False)
     findings: list[Finding] = []
     for judged in gate.judged:
         own = [one for one in fixed.findings if one.task == judged.task]

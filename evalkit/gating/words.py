@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from evalkit.gating.policy import MEAN
 from evalkit.gating.result import Finding, GateResult, Status
 
 if TYPE_CHECKING:
@@ -16,8 +17,9 @@ _NAMED = 4
 
 def headline(result: GateResult) -> str:
     """The decision in one sentence, the weightiest first; what it might hide is said too."""
-    decided = {finding.task for finding in result.findings if finding.decides}
-    if not decided:
+    decided = {finding.task for finding in result.findings if finding.decides and finding.pattern != MEAN}
+    means = {row.task for row in result.rows if row.decides} - decided
+    if not decided and not means:
         return "passed: no task decides"
     parts = [
         f"{word} {_names(found)}"
@@ -31,7 +33,8 @@ def headline(result: GateResult) -> str:
     ]
     if not result.passed:
         return "; ".join(parts)
-    count = f"{len(decided)} task{'' if len(decided) == 1 else 's'}"
+    tasks = [f"{len(decided)} task{'' if len(decided) == 1 else 's'}"] if decided else []
+    count = " and ".join([*tasks, *(f"the {name}" for name in means)])
     return f"passed on {count}, with {parts[0]}" if parts else f"passed on {count}"
 
 

@@ -13,7 +13,16 @@ from rich.console import Console
 
 from evalkit.gating.result import BrokenItem, GateResult, Status
 from evalkit.reports.gate import LARGEST, MARKER, markdown, render
-from tests.reports.gate_examples import HOSTILE, every_status, finding, hostile, passed, regressed, sequential
+from tests.reports.gate_examples import (
+    HOSTILE,
+    every_status,
+    finding,
+    hostile,
+    mean_warns,
+    passed,
+    regressed,
+    sequential,
+)
 
 
 def printed(result: GateResult, width: int = 80, encoding: str = "utf-8") -> str:
@@ -99,3 +108,19 @@ def test_markdown_stays_small_and_says_what_is_left_out() -> None:
     assert len(text.encode()) < LARGEST + 1000
     assert "30 more tasks are in the JSON file" in text
     assert re.search(r"\d+ more are in the JSON file", text)
+
+
+def test_the_mean_has_its_row_and_its_warning_everywhere() -> None:
+    from evalkit.reports.annotations import workflow_commands
+    from evalkit.reports.junit import junit
+
+    result = mean_warns()
+    assert result.exit_code == 0
+    assert result.to_json()["rows"][-1]["task"] == "mean of 2 tasks"
+    assert "| mean of 2 tasks acc | 2,000 | 59.2% | 57.7% | -1.5 |" in markdown(result)
+    for text in (printed(result), re.sub(r"\\|\*", "", markdown(result))):
+        assert "warn" in text
+        assert "mean of 2 tasks: no loss beyond the margin: worse by 1.5 points" in text
+    (warning,) = workflow_commands(result)
+    assert warning.startswith("::warning title=evalkit gate%3A mean of 2 tasks")
+    assert b'testsuite name="mean of 2 tasks" tests="1" failures="0"' in junit(result)
