@@ -249,7 +249,7 @@ def _load(paths: Sequence[Path], label: str, base: str) -> list[Side]:
 
     first, *others = load_sides(list(paths))
     if base.startswith(PREFIX):
-        first = replace(first, label=f"{first.run.model.name} ({label})")
+        first = replace(first, label=f"{first.label} ({label})")
     return [first, *others]
 
 

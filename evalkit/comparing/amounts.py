@@ -1,4 +1,4 @@
-"""Numbers of a comparison as text, in the unit of their metric."""
+"""Numbers of a comparison or a gate as text, in the unit of their metric: percent and points for shares of 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ def is_share(change: Change) -> bool:
 
 def amount(change: Change, value: float, *, sign: bool = False) -> str:
     """A difference in words: "2.1 points" of percent for shares of 1, else 3 significant digits."""
-    if is_share(change):
+    return size(value, is_share(change), sign=sign)
+
+
+def size(value: float, share: bool, *, sign: bool = False) -> str:
+    """`amount` of a metric that is, or is not, a share of 1."""
+    if share:
         digits = f"{100 * value:{'+' if sign else ''}.1f}"
         if float(digits) == 0 and value:
             digits = f"{100 * value:{'+' if sign else ''}.2g}"
@@ -27,6 +32,21 @@ def span(change: Change, low: float, high: float) -> str:
     if not is_share(change):
         return f"{number(low)} to {number(high)}"
     return f"{100 * low:.1f} to {100 * high:.1f} points"
+
+
+def score(value: float, share: bool) -> str:
+    """A score: "38.2%" for shares of 1, else 3 significant digits."""
+    return f"{100 * value:.1f}%" if share else number(value)
+
+
+def step(value: float, share: bool) -> str:
+    """A difference with its sign, for a table: "-2.1" points for shares of 1."""
+    return f"{100 * value:+.1f}" if share else number(value, sign=True)
+
+
+def limits(ends: tuple[float, float] | None, share: bool) -> str:
+    """The confidence limits of a difference, for a table; empty where there are none."""
+    return "" if ends is None else f"{step(ends[0], share)} to {step(ends[1], share)}"
 
 
 def number(value: float, *, sign: bool = False) -> str:

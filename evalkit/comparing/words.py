@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evalkit.comparing.amounts import amount, is_share, number
+from evalkit.comparing.amounts import amount, is_share, step
 from evalkit.comparison import Cause, Change, Comparison, Verdict
 
 _FIRST = {
@@ -78,4 +78,4 @@ def unreadable(name: str, change: Change) -> str:
 
 
 def _signed(change: Change, value: float) -> str:
-    return f"{100 * value:+.1f}" if is_share(change) else number(value, sign=True)
+    return step(value, is_share(change))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from evalkit.comparing.amounts import amount
+from evalkit.comparing.amounts import amount, score
 from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.gating.measure import Measured, leaves, range_of
 from evalkit.gating.policy import MEAN, FloorBy, OnUndecided
 from evalkit.gating.result import Check, Finding, Reason, Status
-from evalkit.gating.words import score
 from evalkit.results import MetricValue, Run
 
 READABLE = frozenset({"right", "wrong", "scored", "mixed", "skipped"})

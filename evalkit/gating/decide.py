@@ -95,8 +95,8 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: boo
         if (found := row(one)) is not None:
             rows.append(found)
     return GateResult(
-        before=_name(comparison.before),
-        after=_name(comparison.after),
+        before=comparison.before.label,
+        after=comparison.after.label,
         policy=policy.source or "built-in",
         rows=tuple(rows),
         findings=tuple(findings),
@@ -104,11 +104,6 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: boo
         broken=broken_items(comparison, _by_weight(measured, findings)),
         notes=_notes(comparison),
     )
-
-
-def _name(side: Side) -> str:
-    model = side.run.model.name
-    return side.label if model in side.label else f"{model} ({side.label})"
 
 
 def _by_weight(measured: Sequence[Measured], findings: Sequence[Finding]) -> list[str]:

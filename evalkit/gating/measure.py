@@ -221,4 +221,5 @@ def row(measured: Measured) -> Row | None:
         broken=change.broken,
         more_items=change.more_items,
         test=change.test,
+        alpha=change.alpha,
     )

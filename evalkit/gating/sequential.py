@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
+from evalkit.comparing.amounts import step
 from evalkit.comparison import Side
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.gating.evidence import FAILING, ORDER, PASSING, Key, TaskEvidence
@@ -20,7 +21,6 @@ from evalkit.gating.measure import leaves, roots_and_inner
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
 from evalkit.gating.watched import SEQUENTIAL_SHARE, Watched, watch
-from evalkit.gating.words import signed
 from evalkit.results import Run, Sample
 
 FIRST_LOOK = 50
@@ -266,7 +266,7 @@ class SequentialGate:
         asked = self.sizes[-1]
         known = [f"{name} {one.settled.value}" for name, one in self.watched.items() if one.settled is not None]
         open_ones = [
-            f"{name} {signed(evidence.gain, evidence.bounds == (0.0, 1.0))} so far"
+            f"{name} {step(evidence.gain, evidence.bounds == (0.0, 1.0))} so far"
             for name, one in self.watched.items()
             if one.settled is None and (evidence := one.evidence) is not None
         ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from evalkit.comparing.amounts import size
 from evalkit.comparison import Side, Verdict
 from evalkit.gating.decide import compare_at, decide
 from evalkit.gating.evidence import BEYOND, BROKEN, GAINED, HELD, NO_LOSS, NOT_GAINED, WITHIN, TaskEvidence
 from evalkit.gating.result import Check, Finding, GateResult, Reason, Row, Status
 from evalkit.gating.sequential import SequentialGate, final_policy, final_sides
 from evalkit.gating.watched import Watched
-from evalkit.gating.words import size
 
 TEST = "bets on every document, valid at any look"
 
@@ -113,7 +113,7 @@ def _sentence(watched: Watched, evidence: TaskEvidence, finding: Finding, refute
     if finding.check is not Check.LOSS:
         return certain
     word = "lost" if evidence.gain < 0 else "gained"
-    moved = f"{word} {size(evidence.gain, is_share)} so far" if evidence.gain else "unchanged so far"
+    moved = f"{word} {size(abs(evidence.gain), is_share)} so far" if evidence.gain else "unchanged so far"
     moved += f"; a loss of {size(watched.margin, is_share)} is tolerated"
     return f"{moved}; {certain}"
 
@@ -134,6 +134,7 @@ def _row(watched: Watched, row: Row) -> Row:
         verdict=verdict,
         gain=evidence.gain,
         interval=evidence.limits(watched.judged.rule.alpha),
+        alpha=watched.judged.rule.alpha,
         p=min(1.0, 1 / max(1.0, evidence.against(NO_LOSS))),
         detectable=None,
         more_items=None,

@@ -79,7 +79,8 @@ def test_markdown() -> None:
     lines = text.splitlines()
     assert lines[0] == MARKER
     assert lines[1] == "## Evaluation gate failed on quiz"
-    assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10 / 60 | regressed |" in lines
+    assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10/60 | regressed |" in lines
+    assert "| task | n | before | after | change | 95% interval | fixed / broken | verdict |" in lines
     assert "<details><summary>20 documents that got worse</summary>" in lines
     assert markdown(passed()).count("<details>") == 0
 
@@ -124,3 +125,29 @@ def test_the_mean_has_its_row_and_its_warning_everywhere() -> None:
     (warning,) = workflow_commands(result)
     assert warning.startswith("::warning title=evalkit gate%3A mean of 2 tasks")
     assert b'testsuite name="mean of 2 tasks" tests="1" failures="0"' in junit(result)
+
+
+def test_numbers_and_words_are_those_of_compare() -> None:
+    """The same change in both tables, also of a metric that is no share and better when lower."""
+    import evalkit
+    from evalkit.reports.changes import change_rows
+    from evalkit.reports.comparison import render as render_comparison
+    from tests.gating.examples import model
+    from tests.result_examples import text_result
+
+    before, after = (
+        model(name, {"text": text_result([-rate - 0.01 * (place % 3) for place in range(40)])})
+        for name, rate in (("/home/me/base", 2.0), ("/home/me/tuned", 2.2))
+    )
+    compared, result = evalkit.compare(before, after), evalkit.gate(before, after)
+    (row,) = change_rows(compared)
+    (line,) = [line for line in markdown(result).splitlines() if line.startswith("| text")]
+    assert line.split(" | ")[1:7] == [row.n, row.before, row.after, row.difference, row.interval, row.moved]
+    stream = io.StringIO()
+    render_comparison(compared, Console(file=stream, width=80))
+    (first,) = [line for line in stream.getvalue().splitlines() if line.split()[:1] == ["task"]]
+    (second,) = [line for line in printed(result).splitlines() if line.split()[:1] == ["task"]]
+    assert first.split() == second.split()
+    assert printed(result).splitlines()[1] == "tuned against base, policy: built-in"
+    narrow = replace(result, rows=(replace(result.rows[0], alpha=0.1),))
+    assert "90% interval" in markdown(narrow)
