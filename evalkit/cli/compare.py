@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evalkit.cli.output import check_outputs
 from evalkit.comparison import Verdict
 from evalkit.errors import NotComparableError, UsageError
 
@@ -97,7 +98,7 @@ def command(
         "metrics": _names(metric),
         "tasks": _names(tasks),
     }
-    paths = _check_places(output, html, files)
+    paths = check_outputs({"-o": output, "--html": html}, files)
     if len(files) > 2:
         for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
             if given is not None:
@@ -133,18 +134,6 @@ def parse_margin(text: str) -> float:
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _check_places(output: Path | None, html: Path | None, files: list[Path]) -> list[Path]:
-    """The files to write, once it is sure that they can be, and that no result is overwritten."""
-    from evalkit.files import check_writable
-
-    wanted = [path for path in (output, html) if path is not None]
-    for path in wanted:
-        if path.resolve() in {file.resolve() for file in files}:
-            raise UsageError(f"{path} is one of the results to compare", hint="write to another file")
-        check_writable(path)
-    return wanted
 
 
 def _show(

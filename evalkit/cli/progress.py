@@ -22,10 +22,14 @@ SCORES_SHOWN = 6
 
 
 def standard_output() -> Console:
-    """The console that results are printed to."""
+    """The console that results are printed to; rich's own would end the command with 1 where its reader leaves."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Printing(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Printing(highlight=False)
 
 
 @contextmanager
