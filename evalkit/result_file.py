@@ -70,7 +70,7 @@ def _check_schema(root: Node) -> None:
     if family == SCHEMA.rpartition("/")[0] and version.isdecimal():
         raise UsageError(
             f"{root.file}: the schema is {schema}, this version of evalkit reads {SCHEMA}",
-            hint="a later version of evalkit wrote it: read it with that version",
+            hint="another version of evalkit wrote it: read it with that version",
         )
     raise UsageError(
         f"{root.file}: the schema is {schema!r}, expected {SCHEMA}", hint="give a file that evalkit run wrote"

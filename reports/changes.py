@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from evalkit.comparing.amounts import is_share, number, p_value, span, step
+from evalkit.comparing import amounts
+from evalkit.comparing.amounts import is_share, p_value, step
 from evalkit.comparing.words import unreadable
 from evalkit.comparison import Change, Comparison, FieldDifference, Flip, TaskChange, Verdict
 from evalkit.reports.rows import FOLDED_FROM
@@ -89,7 +90,6 @@ def _tree(comparison: Comparison, name: str, depth: int, expand: bool) -> Iterat
 
 
 def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
-    limits = change.interval
     return ChangeRow(
         name=name,
         depth=depth,
@@ -100,7 +100,7 @@ def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
         before=score(change, change.before),
         after=score(change, change.after),
         difference=step(change, change.difference),
-        interval="" if limits is None else span(change, *limits),
+        interval=amounts.limits(change.interval, is_share(change)),
         moved=f"{change.fixed:,}/{change.broken:,}",
         p="" if change.p_adjusted is None else p_value(change.p_adjusted).replace(" ", ""),
         visible="" if change.detectable is None else step(change, change.detectable).lstrip("+"),
@@ -111,7 +111,7 @@ def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
 
 def score(change: Change, value: float) -> str:
     """A score in the unit of its metric."""
-    return f"{100 * value:.1f}%" if is_share(change) else number(value)
+    return amounts.score(value, is_share(change))
 
 
 def reasons(comparison: Comparison) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.comparing.amounts import limits, score, signed
 from evalkit.gating.result import BrokenItem, Finding, GateResult, Looks, Row, Status
-from evalkit.gating.words import limits, score, signed
 from evalkit.reports.markdown import escape
 from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
@@ -31,7 +31,6 @@ _STYLES = {
     Status.UNDECIDED: "yellow",
     Status.NOT_COMPARABLE: "magenta",
 }
-_HEADINGS = ("task", "n", "baseline", "candidate", "change", "limits", "fixed / broken", "verdict")
 
 
 def render(result: GateResult, console: Console, paths: Sequence[Path] = ()) -> None:
@@ -125,17 +124,24 @@ def _cells(row: Row) -> tuple[str, ...]:
         score(row.after, row.is_share),
         # as the metric counts: a gain of a perplexity is a fall
         signed(row.gain if row.higher_is_better else -row.gain, row.is_share),
-        _limits(row),
-        f"{row.fixed:,} / {row.broken:,}",
+        limits(_interval(row), row.is_share),
+        f"{row.fixed:,}/{row.broken:,}",
         row.word + ("" if row.decides else " (informational)"),
     )
 
 
-def _limits(row: Row) -> str:
+def _interval(row: Row) -> tuple[float, float] | None:
+    """The limits of the difference, as the metric counts."""
     if row.interval is None or row.higher_is_better:
-        return limits(row)
-    low, high = row.interval
-    return f"{signed(-high, row.is_share)} to {signed(-low, row.is_share)}"
+        return row.interval
+    return -row.interval[1], -row.interval[0]
+
+
+def _headings(result: GateResult) -> list[str]:
+    """The words of `evalkit compare`."""
+    levels = {row.alpha for row in result.rows}
+    level = f"{100 * (1 - levels.pop()):g}% interval" if len(levels) == 1 else "interval"
+    return ["task", "n", "before", "after", "change", level, "+/-", "verdict"]
 
 
 def _table(result: GateResult, plain: bool) -> Table:
@@ -144,10 +150,11 @@ def _table(result: GateResult, plain: bool) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=0)
-    table.add_column("task", overflow="fold", min_width=10)
-    for heading in ("n", "base", "now", "change", "limits", "+ / -"):
+    first, *middle, last = _headings(result)
+    table.add_column(first, overflow="fold", min_width=10)
+    for heading in middle:
         table.add_column(heading, justify="right", overflow="fold")
-    table.add_column("verdict", overflow="fold", min_width=9)
+    table.add_column(last, overflow="fold", min_width=9)
     for row in result.rows[:ROWS]:
         table.add_row(*(Text(_characters(cell, plain)) for cell in _cells(row)))
     return table
@@ -158,7 +165,7 @@ def _markdown_table(result: GateResult) -> list[str]:
         return []
     right = "---:"
     lines = [
-        f"| {' | '.join(_HEADINGS)} |",
+        f"| {' | '.join(_headings(result)).replace('+/-', 'fixed / broken')} |",
         f"| {' | '.join(['---', *[right] * 6, '---'])} |",
         *(f"| {' | '.join(escape(cell) for cell in _cells(row))} |" for row in result.rows[:ROWS]),
     ]

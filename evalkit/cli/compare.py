@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evalkit.cli import compare_options as options
+from evalkit.cli.output import check_outputs
 from evalkit.comparison import Verdict
 from evalkit.errors import NotComparableError, UsageError
 
@@ -50,7 +50,7 @@ def command(
         "metrics": _names(metric),
         "tasks": _names(tasks),
     }
-    paths = _check_places(output, html, files)
+    paths = check_outputs({"-o": output, "--html": html}, files)
     if len(files) > 2:
         for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
             if given is not None:
@@ -74,32 +74,18 @@ def parse_margin(text: str) -> float:
     Raises:
         UsageError: It is none of these, or not between 0 and 1.
     """
-    match = re.fullmatch(r"\s*(\d*\.?\d+)\s*(pt|pp|points?|%)?\s*", text)
-    share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
-    if not 0 <= share < 1:
-        raise UsageError(f"--margin {text!r} is no loss", hint="write 2pt for two points, or 0.02 for the same")
-    return share
+    from evalkit.gating.amount import parse_margin
+
+    amount = parse_margin(text)
+    try:
+        return amount.share()
+    except ValueError:
+        hint = "evalkit gate takes it; here write 2pt for two points, or 0.02 for the same"
+        raise UsageError(f"--margin {text!r} is of the first score, not of the range", hint=hint) from None
 
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _check_places(output: Path | None, html: Path | None, files: list[Path]) -> list[Path]:
-    """The files to write, once it is sure that they can be, and that no result is overwritten."""
-    from evalkit.cli.endings import check_ending
-    from evalkit.files import check_writable
-
-    if output is not None:
-        check_ending(output, "JSON", "-o writes the numbers as NAME.json, --html a page; --format markdown prints")
-    if html is not None:
-        check_ending(html, "HTML", "--html writes a page as NAME.html, -o the numbers as NAME.json")
-    wanted = [path for path in (output, html) if path is not None]
-    for path in wanted:
-        if path.resolve() in {file.resolve() for file in files}:
-            raise UsageError(f"{path} is one of the results to compare", hint="write to another file")
-        check_writable(path)
-    return wanted
 
 
 def _show(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from evalkit.cli import gate_options as given
 from evalkit.cli.evaluation_options import takes_evaluation_options
 from evalkit.cli.gate_output import announce, show, write_files
+from evalkit.cli.output import check_outputs, reader_may_leave
 from evalkit.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -35,84 +36,28 @@ SECTIONS = {
 }
 
 
-class Format(StrEnum):
-    """How the decision is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
-
-
-class Undecided(StrEnum):
-    """What becomes of a task with too few documents to tell."""
-
-    fail = "fail"
-    warn = "warn"
-    pass_ = "pass"
-
-
 @partial(takes_evaluation_options, only=EVALUATION, optional=("model", "tasks"))
 def command(
     options: dict[str, Any],
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="[BASE.json] [CANDIDATE.json]",
-            help="Baseline and candidate; with --baseline the candidate only, with --sequential the baseline only.",
-            show_default=False,
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|git:REF:PATH", help="Baseline; git:origin/main:evals/base.json reads it from there."
-        ),
-    ] = None,
-    policy: Annotated[
-        Path | None,
-        typer.Option("--policy", "-p", metavar="FILE.yaml", help="What is asked of the candidate (--print-policy)."),
-    ] = None,
-    margin: Annotated[
-        str | None, typer.Option(metavar="2pt|0.02", help="Loss that is tolerated, on every task.  [default: 1pt]")
-    ] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="Level of the tests.  [default: 0.05]", show_default=False)
-    ] = None,
-    on_undecided: Annotated[
-        Undecided | None,
-        typer.Option(help="Too few documents to tell: exit code 3, or pass.  [default: fail]", show_default=False),
-    ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD", help="A setting that may differ, as prompt; all for any. Can be repeated."),
-    ] = None,
-    sequential: Annotated[
-        bool, typer.Option("--sequential", help="Evaluate --model now, and stop as soon as the verdict is certain.")
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.json", help="Where the evaluated candidate's result goes."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the order in which documents are drawn.")] = 0,
-    output_format: Annotated[Format, typer.Option("--format", help="Of what is printed.")] = Format.terminal,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the decision as JSON.")
-    ] = None,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as JUnit XML.")] = None,
-    summary: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as Markdown.")] = None,
-    step_summary: Annotated[
-        bool, typer.Option(help="Add the Markdown to $GITHUB_STEP_SUMMARY, where that is set.")
-    ] = True,
-    annotate: Annotated[
-        bool, typer.Option("--annotations/--no-annotations", help="GitHub annotations, where GITHUB_ACTIONS is true.")
-    ] = True,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="End with 0 whatever the decision, to report only.")
-    ] = False,
-    print_policy: Annotated[bool, typer.Option("--print-policy", help="Print a policy to start from.")] = False,
-    from_file: Annotated[
-        Path | None, typer.Option("--from", metavar="GATE.json", help="Show a decision that --json wrote, again.")
-    ] = None,
+    files: given.Files = None,
+    baseline: given.Baseline = None,
+    policy: given.PolicyFile = None,
+    margin: given.Margin = None,
+    alpha: given.Alpha = None,
+    on_undecided: given.OnUndecided = None,
+    allow: given.Allow = None,
+    sequential: given.Sequential = False,
+    output: given.Output = None,
+    seed: given.Seed = 0,
+    output_format: given.OutputFormat = given.Format.terminal,
+    json_file: given.JsonFile = None,
+    junit: given.Junit = None,
+    summary: given.Summary = None,
+    step_summary: given.StepSummary = True,
+    annotate: given.Annotate = True,
+    exit_zero: given.ExitZero = False,
+    print_policy: given.PrintPolicy = False,
+    from_file: given.FromFile = None,
 ) -> None:
     """Decide whether a candidate may replace the baseline, by an exit code.
 
@@ -129,18 +74,12 @@ def command(
       4 not comparable, or no baseline    5 the evaluation failed    130 interrupted
     """
     if print_policy:
-        from evalkit.gating.policy_file import PRESET
-
-        typer.echo(PRESET, nl=False)
+        _print_policy()
         return
     paths = {"json": json_file, "junit": junit, "summary": summary}
-    _check_places(paths)
+    _check_outputs(paths, output, files or [], baseline, policy, from_file)
     if from_file is not None:
-        from evalkit.gating.result_json import read_gate
-
-        if files or baseline or sequential:
-            raise UsageError("--from shows a decision again, and compares nothing", hint="leave the result files out")
-        result = read_gate(from_file)
+        result = _shown_again(from_file, is_alone=not (files or baseline or sequential))
     else:
         try:
             asked = _policy(policy, margin, alpha, on_undecided, allow)
@@ -149,42 +88,74 @@ def command(
             if annotate:
                 announce(error)
             raise
-    written = write_files(result, paths, step_summary=step_summary)
-    if sequential and output is not None:
-        from evalkit.results import samples_path
-
-        written = [output, samples_path(output), *written]
-    show(result, output_format.value, written, annotate=annotate)
-    raise typer.Exit(0 if exit_zero else result.exit_code)
+    written = [*(_result_files(output) if sequential else []), *write_files(result, paths, step_summary=step_summary)]
+    code = 0 if exit_zero else result.exit_code
+    with reader_may_leave(code):
+        show(result, output_format.value, written, annotate=annotate)
+    raise typer.Exit(code)
 
 
-def _check_places(paths: dict[str, Path | None]) -> None:
-    """A place that cannot be written is told before hours of evaluation."""
-    from evalkit.results import check_writable
+def _print_policy() -> None:
+    from evalkit.gating.policy_file import PRESET
 
-    for path in paths.values():
-        if path is not None:
-            check_writable(path)
+    typer.echo(PRESET, nl=False)
+
+
+def _check_outputs(
+    paths: dict[str, Path | None],
+    output: Path | None,
+    files: Sequence[Path],
+    baseline: str | None,
+    policy: str | None,
+    from_file: Path | None,
+) -> None:
+    """A place that cannot be written, or is read, is told before hours of evaluation."""
+    from evalkit.gating.baseline import PREFIX
+
+    candidate, log = _result_files(output) or (None, None)
+    read = [*files, *([Path(baseline)] if baseline is not None and not baseline.startswith(PREFIX) else [])]
+    check_outputs(
+        {f"--{name}": path for name, path in paths.items()} | {"-o": candidate, "the sample log of -o": log},
+        read,
+        {
+            "the policy": None if policy is None or policy.startswith(PREFIX) else Path(policy),
+            "the decision to show": from_file,
+        },
+    )
+
+
+def _result_files(output: Path | None) -> list[Path]:
+    """The candidate's result and the log of its samples."""
+    from evalkit.results import samples_path
+
+    return [] if output is None else [output, samples_path(output)]
+
+
+def _shown_again(path: Path, *, is_alone: bool) -> GateResult:
+    from evalkit.gating.result_json import read_gate
+
+    if not is_alone:
+        raise UsageError("--from shows a decision again, and compares nothing", hint="leave the result files out")
+    return read_gate(path)
 
 
 def _policy(
-    path: Path | None, margin: str | None, alpha: float | None, on_undecided: Undecided | None, allow: list[str] | None
+    path: str | None,
+    margin: str | None,
+    alpha: float | None,
+    on_undecided: given.Undecided | None,
+    allow: list[str] | None,
 ) -> Policy:
     """The policy's file, with what the command line says instead."""
     from dataclasses import replace
 
-    from evalkit.gating.amount import Amount
+    from evalkit.gating.amount import parse_margin
     from evalkit.gating.decide import load_policy
     from evalkit.gating.policy import OnUndecided
 
     changes: dict[str, Any] = {}
     if margin is not None:
-        try:
-            changes["margin"] = Amount.parse(margin)
-        except ValueError:
-            raise UsageError(f"--margin {margin!r} is no size", hint="examples: 2pt, 0.02, '1% of base'") from None
-        if changes["margin"].number < 0:
-            raise UsageError(f"--margin {margin} is less than 0", hint="a loss is written as a positive number")
+        changes["margin"] = parse_margin(margin)
     if alpha is not None:
         if not 0 < alpha < 0.5:
             raise UsageError(f"--alpha is {alpha}", hint="give a level between 0 and 0.5, as 0.05")
@@ -252,7 +223,7 @@ def _load(paths: Sequence[Path], label: str, base: str) -> list[Side]:
 
     first, *others = load_sides(list(paths))
     if base.startswith(PREFIX):
-        first = replace(first, label=f"{first.run.model.name} ({label})")
+        first = replace(first, label=f"{first.label} ({label})")
     return [first, *others]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.output import check_outputs
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def command(
     from evalkit.comparing.sides import load_sides
 
     chosen = _format(output_format, output)
-    _check_place(output, files)
+    check_outputs({"-o": output}, files)
     if len(files) < 2:
         raise UsageError("a leaderboard needs at least two result files", hint="evalkit leaderboard runs/*.json")
     ranking = rank(load_sides(files), tasks=_names(tasks), by=by.value, alpha=alpha, allow=_names(allow) or ())
@@ -132,17 +133,6 @@ def _format(given: Format | None, output: Path | None) -> Format:
     if chosen is Format.html and output is None:
         raise UsageError("HTML goes to a file", hint="add -o leaderboard.html")
     return chosen
-
-
-def _check_place(output: Path | None, files: Sequence[Path]) -> None:
-    """Makes sure that the file can be written, and is none of the results."""
-    from evalkit.files import check_writable
-
-    if output is None:
-        return
-    if output.resolve() in {file.resolve() for file in files}:
-        raise UsageError(f"{output} is one of the results to rank", hint="write to another file")
-    check_writable(output)
 
 
 def _sorted(ranking: Ranking, column: str) -> Ranking:

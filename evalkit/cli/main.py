@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from evalkit import __version__
 from evalkit.cli import compare, compare_options, data, gate, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.github import guard_streams
+from evalkit.cli.output import READER_LEFT, drop_standard_output, reader_may_leave
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
 from evalkit.reports.text import visible
@@ -37,8 +39,24 @@ Exit codes
   5 the evaluation failed    130 interrupted (the same command continues)
 """
 
+
+class Commands(TyperGroup):
+    """The commands; one whose reader leaves ends with a code of its own, and not with 1, a gate's code for a regression."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Parses the command line; prints a help page."""
+        with reader_may_leave(READER_LEFT):
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        with reader_may_leave(READER_LEFT):
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="evalkit",
+    cls=Commands,
     help=HELP,
     no_args_is_help=True,
     add_completion=False,
@@ -75,11 +93,25 @@ def _options(
 def main() -> None:
     """Runs the command line; the process ends with the documented exit code."""
     guard_streams()
+    code = _run()
+    try:
+        sys.stdout.flush()  # what a command that ended with a code left in the buffer
+    except BrokenPipeError:
+        drop_standard_output()
+        code = code or READER_LEFT
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """The exit code of the command."""
     try:
         app()  # a usage error ends the process with 2, Ctrl-C with 130
     except EvalkitError as error:
         _show(error)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except SystemExit as ended:
+        return ended.code
+    return 0
 
 
 def _show(error: EvalkitError) -> None:

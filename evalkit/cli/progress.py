@@ -26,11 +26,18 @@ SCORES_SHOWN = 6
 
 
 def standard_output() -> Console:
-    """The console that results are printed to; a file or a log, which has no width, gets room for every column."""
+    """The console that results are printed to; a file or a log, which has no width, gets room for every column.
+
+    rich's own would end the command with 1 where its reader leaves.
+    """
     from rich.console import Console
 
+    class Printing(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     has_width = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
-    return Console(highlight=False, width=None if has_width else LOG_WIDTH)
+    return Printing(highlight=False, width=None if has_width else LOG_WIDTH)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.output import check_outputs
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def command(
     if len(files) == 2 and "junit" in names:
         raise UsageError("a comparison has no JUnit form", hint="evalkit gate writes one: it knows what is a failure")
     places = _places(files, names, output)
+    check_outputs({f"--format {name}": path for name, path in places.items()}, files)
     if len(files) == 1:
         from evalkit.comparing.sides import load_sides
 
@@ -96,10 +98,10 @@ def _formats(text: str) -> list[str]:
 
 
 def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> dict[str, Path]:
-    """Where each format goes; never over one of the results.
+    """Where each format goes.
 
     Raises:
-        UsageError: One file was named for several formats, or a result would be overwritten.
+        UsageError: One file was named for several formats.
     """
     stem = "_".join(path.name.removesuffix(".json") for path in files)
     folder = files[-1].parent
@@ -109,26 +111,13 @@ def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> 
     elif output is not None and output.suffix and len(names) == 1:
         from evalkit.cli.endings import check_ending
 
-        places = _checked(files, {names[0]: output})
         check_ending(output, WHAT[names[0]], f"name it {output.with_suffix(FORMATS[names[0]]).name}, or add --format")
-        return places
+        return {names[0]: output}
     elif output is not None and output.suffix in (*FORMATS.values(), ".xml", ".json", ".pdf"):
         raise UsageError(f"{output} is one file, and {len(names)} formats were asked for", hint="use -o DIR/")
     elif output is not None:
         folder, stem = output.parent, output.name
-    return _checked(files, {name: folder / (stem + FORMATS[name]) for name in names})
-
-
-def _checked(files: Sequence[Path], places: dict[str, Path]) -> dict[str, Path]:
-    from evalkit.results import samples_path
-
-    results = {one.resolve() for path in files for one in (path, samples_path(path))}
-    for path in places.values():
-        if path.resolve() in results:
-            raise UsageError(
-                f"{path} is the result itself, or the log of its samples", hint="choose another place for the output"
-            )
-    return places
+    return {name: folder / (stem + FORMATS[name]) for name in names}
 
 
 def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:

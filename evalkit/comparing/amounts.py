@@ -1,4 +1,4 @@
-"""Numbers of a comparison as text, in the unit of their metric."""
+"""Numbers of a comparison or a gate as text, in the unit of their metric: percent and points for shares of 1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ def is_share(change: Change) -> bool:
 
 def amount(change: Change, value: float, *, sign: bool = False) -> str:
     """A difference in words: "2.1 points" of percent for shares of 1, else 3 significant digits."""
-    if is_share(change):
+    return size(value, is_share(change), sign=sign)
+
+
+def size(value: float, share: bool, *, sign: bool = False) -> str:
+    """`amount` of a metric that is, or is not, a share of 1."""
+    if share:
         digits = points(value, sign=sign)
         return f"{digits} point{'' if digits.lstrip('+-') == '1.0' else 's'}"
     return number(value, sign=sign)
@@ -22,7 +27,7 @@ def amount(change: Change, value: float, *, sign: bool = False) -> str:
 
 def step(change: Change, value: float) -> str:
     """A difference with its sign and without unit: points for percent, else 3 significant digits."""
-    return points(value, sign=True) if is_share(change) else number(value, sign=True)
+    return signed(value, is_share(change))
 
 
 def span(change: Change, low: float, high: float, *, unit: bool = False) -> str:
@@ -38,6 +43,21 @@ def points(value: float, *, sign: bool = False) -> str:
         return digits
     # a hundred thousandth of a point is rounding
     return f"{100 * value:{plus}.2g}" if abs(value) >= 1e-7 else "0.0"
+
+
+def score(value: float, share: bool) -> str:
+    """A score: "38.2%" for shares of 1, else 3 significant digits."""
+    return f"{100 * value:.1f}%" if share else number(value)
+
+
+def signed(value: float, share: bool) -> str:
+    """A difference with its sign and without unit, of a metric that is, or is not, a share of 1."""
+    return points(value, sign=True) if share else number(value, sign=True)
+
+
+def limits(ends: tuple[float, float] | None, share: bool) -> str:
+    """The confidence limits of a difference, for a table; empty where there are none."""
+    return "" if ends is None else f"{signed(ends[0], share)} to {signed(ends[1], share)}"
 
 
 def number(value: float, *, sign: bool = False) -> str:

@@ -11,7 +11,7 @@ from evalkit.errors import UsageError
 
 Unit = Literal["", "pt", "%", "% of base"]
 
-_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(pt|pts|points?|%|% of base)?", re.IGNORECASE)
+_FORM = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(pt|pts|pp|points?|%|% of base)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,27 @@ class Amount:
         unit = (found[2] or "").lower()
         return cls(number, unit if unit in ("", "%", "% of base") else "pt")  # type: ignore[arg-type]
 
+    @classmethod
+    def size(cls, text: str | int | float) -> Amount:
+        """Reads the size of a loss, gain or rise: what `evalkit compare --margin`, `evalkit gate` and a policy all take.
+
+        A number from 1 on without a unit is most likely points, and as a share would tolerate any loss: it is refused.
+
+        Raises:
+            ValueError: It is none, is less than 0, or as large as the whole range; the message says what to write.
+        """
+        try:
+            amount = cls.parse(text)
+        except ValueError:
+            raise ValueError("examples: 2pt, 0.02, 1% of base") from None
+        if amount.number < 0:
+            raise ValueError("it is less than 0; write losses and gains as positive numbers")
+        if amount.unit == "" and amount.number >= 1:
+            raise ValueError(f"without a unit it is a share of the whole range; write {amount.number:g}pt for points")
+        if amount.unit in ("pt", "%") and amount.number >= 100:
+            raise ValueError("it is the whole range of the metric; write less than 100pt")
+        return amount
+
     def difference(self, bounds: tuple[float, float] | None, before: float) -> float:
         """The amount as a difference of two scores, in the metric's unit.
 
@@ -62,9 +83,10 @@ class Amount:
         """The amount as a score, in the metric's unit.
 
         Raises:
-            UsageError: It is in points, and the metric has no range.
+            UsageError: It is in points, and the metric has no range; or it is beyond that range.
         """
         if self.unit == "":
+            self._check_within(task, bounds)
             return self.number
         if self.unit == "% of base":
             return self.number / 100 * before
@@ -75,6 +97,14 @@ class Amount:
             )
         return bounds[0] + self.number / 100 * (bounds[1] - bounds[0])
 
+    def _check_within(self, task: str, bounds: tuple[float, float] | None) -> None:
+        if bounds is None or bounds[0] <= self.number <= bounds[1]:
+            return
+        raise UsageError(
+            f"task {task}: a score of {self} is none that this metric can have ({bounds[0]:g} to {bounds[1]:g})",
+            hint=f"write {self}% for percent" if bounds[1] < self.number <= 100 else "write a score within these",
+        )
+
     def share(self) -> float:
         """The amount as a part of 1: `5%`, `5pt` and `0.05` are the same.
 
@@ -82,9 +112,23 @@ class Amount:
             ValueError: It is not between 0 and 1.
         """
         value = self.number if self.unit == "" else self.number / 100
+        if self.unit == "" and 1 < value <= 100:
+            raise ValueError(f"write {self}% for percent")
         if self.unit == "% of base" or not 0 <= value <= 1:
             raise ValueError(f"{self} is no share between 0 and 1")
         return value
 
     def __str__(self) -> str:
         return f"{self.number:g}{self.unit}"
+
+
+def parse_margin(text: str) -> Amount:
+    """The tolerated loss that `--margin` names, for `evalkit compare` and `evalkit gate` alike.
+
+    Raises:
+        UsageError: See `Amount.size`.
+    """
+    try:
+        return Amount.size(text)
+    except ValueError as error:
+        raise UsageError(f"--margin {text!r} is no loss", hint=str(error)) from None

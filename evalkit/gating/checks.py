@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from evalkit.comparing.amounts import amount
+from evalkit.comparing.amounts import amount, score
 from evalkit.comparison import Change, Comparison, Pairing, Verdict
 from evalkit.gating.measure import Measured, leaves, range_of
-from evalkit.gating.policy import FloorBy, OnUndecided
+from evalkit.gating.policy import MEAN, FloorBy, OnUndecided
 from evalkit.gating.required_gains import required_gain
 from evalkit.gating.result import Check, Finding, Reason, Status
-from evalkit.gating.words import score
 from evalkit.results import MetricValue, Run
 
 READABLE = frozenset({"right", "wrong", "scored", "mixed", "skipped"})
@@ -50,13 +49,26 @@ def findings_of(measured: Measured, comparison: Comparison, worst: Worst | None 
         worst: The candidate at its worst; None where it answered all documents.
     """
     judged = measured.judged
+    if judged.pattern == MEAN and not judged.decides:
+        return [_of_mean(measured)]
     return [
         Finding(judged.task, check, status, reason, sentence, judged.decides, judged.pattern)
         for check, status, reason, sentence in _answers(measured, comparison, worst)
     ]
 
 
-def _answers(measured: Measured, comparison: Comparison, worst: Worst | None) -> Iterator[Answer]:
+def _of_mean(measured: Measured) -> Finding:
+    """The mean over the tasks where it does not decide: its regression is a warning that counts as one."""
+    judged = measured.judged
+    answers = _answers(measured, None, None)
+    check, status, reason, sentence = next(one for one in answers if one[0] in (Check.LOSS, Check.COMPARABLE))
+    if reason is not Reason.REGRESSED:
+        return Finding(judged.task, check, status, reason, sentence, False, judged.pattern)
+    told = f"{sentence}; it only warns, unless the policy says otherwise (`mean`)"
+    return Finding(judged.task, check, Status.WARN, reason, told, True, judged.pattern)
+
+
+def _answers(measured: Measured, comparison: Comparison | None, worst: Worst | None = None) -> Iterator[Answer]:
     rule, change = measured.judged.rule, measured.change
     if measured.obstacle is not None:
         yield Check.COMPARABLE, Status.NOT_COMPARABLE, measured.obstacle.reason, measured.obstacle.sentence
@@ -67,8 +79,10 @@ def _answers(measured: Measured, comparison: Comparison, worst: Worst | None) ->
         yield _loss(measured, change)
         if rule.require_gain is not None:
             yield _gain(measured, change)
-        if worst is not None:
+        if worst is not None and comparison is not None:
             yield from _unanswered(measured, change, comparison, worst)
+    if comparison is None:
+        return
     if rule.floor is not None:
         yield from _floor(measured, comparison.after.run, worst.run if worst else comparison.after.run)
     if rule.max_unreadable_rate is not None or rule.max_unreadable_rise is not None:

@@ -31,8 +31,8 @@ def gate(before: Source, after: Source, policy: Policy | str | Path | None = Non
         The decision; `exit_code` is what `evalkit gate` ends with.
 
     Raises:
-        UsageError: A file cannot be read, the policy names a task that the baseline lacks, or an amount has no meaning for
-            a metric.
+        UsageError: A file cannot be read, the policy names a task that the baseline lacks or a metric that neither run
+            has, an amount has no meaning for a metric, or no task decides.
         NotComparableError: The runs have no task in common.
     """
     from evalkit.comparing.sides import load_sides
@@ -42,10 +42,15 @@ def gate(before: Source, after: Source, policy: Policy | str | Path | None = Non
 
 
 def load_policy(path: str | Path | None) -> Policy:
-    """The policy in a file; without one the built-in policy."""
-    from evalkit.gating.policy_file import read_policy
+    """The policy in a file, or in one of another commit (`git:REF:PATH`); without one the built-in policy."""
+    from evalkit.gating.baseline import PREFIX, read_committed
+    from evalkit.gating.policy_file import decoded, parse_policy, read_policy
 
-    return Policy() if path is None else read_policy(Path(path))
+    if path is None:
+        return Policy()
+    if str(path).startswith(PREFIX):
+        return parse_policy(decoded(read_committed(str(path), "--policy"), str(path)), str(path))
+    return read_policy(Path(path))
 
 
 def gate_sides(before: Side, after: Side, policy: Policy) -> GateResult:
@@ -66,25 +71,26 @@ def compare_at(before: Side, after: Side, policy: Policy) -> dict[float, Compari
     from evalkit.comparing.settle import Tolerance, settle
 
     drafts = [draft(before, after, allowed_fields(policy.allow))]
-    alphas = dict.fromkeys(rule.alpha for rule in (policy.defaults, *policy.rules.values()))
+    alphas = dict.fromkeys(rule.alpha for rule in policy.every_rule())
     alphas |= dict.fromkeys(levels_of_gains(policy.judged(*roots_and_inner(before.run))))
     # margins are the policy's own affair (`evalkit.gating.measure`)
     return {alpha: settle(drafts, alpha, Tolerance(MARGIN, {}))[0] for alpha in alphas}
 
 
-def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResult:
+def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: bool = True) -> GateResult:
     """Judges a comparison.
 
     Args:
         comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
         policy: What is asked.
+        mean: Whether the mean over the tasks is judged too.
 
     Raises:
         UsageError: See `gate`.
     """
     comparison = next(iter(comparisons.values()))
-    measured = with_small_gains(measure(comparisons, policy), comparisons)
-    worst = _at_worst(comparison, policy)
+    measured = with_small_gains(measure(comparisons, policy, mean=mean), comparisons)
+    worst = _at_worst(comparison, policy, mean=mean)
     rows, findings = [], []
     for one in measured:
         own = findings_of(one, comparison, worst)
@@ -92,8 +98,8 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResul
         if (found := row(one)) is not None:
             rows.append(found)
     return GateResult(
-        before=_name(comparison.before),
-        after=_name(comparison.after),
+        before=comparison.before.label,
+        after=comparison.after.label,
         policy=policy.source or "built-in",
         rows=tuple(rows),
         findings=tuple(findings),
@@ -103,7 +109,7 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy) -> GateResul
     )
 
 
-def _at_worst(comparison: Comparison, policy: Policy) -> Worst | None:
+def _at_worst(comparison: Comparison, policy: Policy, *, mean: bool) -> Worst | None:
     """The candidate, were every document that it could not answer as bad as can be; None where it answered all."""
     from evalkit.gating.unanswered import worst_case
 
@@ -114,14 +120,9 @@ def _at_worst(comparison: Comparison, policy: Policy) -> Worst | None:
     if not run.tasks.keys() & base.run.tasks.keys():
         return Worst(run, {}, {})
     comparisons = compare_at(base, replace(candidate, run=run), policy)
-    found = with_small_gains(measure(comparisons, policy), comparisons)
+    found = with_small_gains(measure(comparisons, policy, mean=mean), comparisons)
     pairings = {name: task.pairing for name, task in next(iter(comparisons.values())).tasks.items()}
     return Worst(run, {one.judged.task: one for one in found}, pairings)
-
-
-def _name(side: Side) -> str:
-    model = side.run.model.name
-    return side.label if model in side.label else f"{model} ({side.label})"
 
 
 def _by_weight(measured: Sequence[Measured], findings: Sequence[Finding]) -> list[str]:

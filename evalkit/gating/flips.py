@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from evalkit.comparing.picked import picked_choice
 from evalkit.comparison import Comparison, Flip, Side
 from evalkit.errors import UsageError
 from evalkit.gating.measure import leaves
 from evalkit.gating.result import BrokenItem
+from evalkit.reports.html.items import golds
 from evalkit.results import SampleRow, read_samples, samples_path
 
 SHOWN = 20
@@ -35,7 +37,7 @@ def broken_items(comparison: Comparison, tasks: Sequence[str]) -> tuple[BrokenIt
     chosen = chosen[:SHOWN]
     wanted = {(item.task, item.id) for item in chosen}
     before, after = (_texts(side, wanted) for side in (comparison.before, comparison.after))
-    return tuple(_with_texts(item, before, after) for item in chosen)
+    return tuple(_with_texts(item, comparison, before, after) for item in chosen)
 
 
 def _leaves(comparison: Comparison, name: str) -> tuple[str, ...]:
@@ -64,8 +66,9 @@ def _texts(side: Side, wanted: set[tuple[str, str]]) -> Texts:
     return found
 
 
-def _with_texts(item: BrokenItem, before: Texts, after: Texts) -> BrokenItem:
+def _with_texts(item: BrokenItem, comparison: Comparison, before: Texts, after: Texts) -> BrokenItem:
     key = (item.task, item.id)
+    metric = comparison.tasks[item.task].change.metric
     rows = after.get(key) or before.get(key)
     if not rows:
         return item
@@ -73,19 +76,22 @@ def _with_texts(item: BrokenItem, before: Texts, after: Texts) -> BrokenItem:
         item,
         prompt=_end(rows[0].prompt),
         target=_start(rows[0].target),
-        before=_answer(before.get(key, ())),
-        after=_answer(after.get(key, ())),
+        before=_answer(before.get(key, ()), comparison.before, metric),
+        after=_answer(after.get(key, ()), comparison.after, metric),
     )
 
 
-def _answer(rows: Sequence[SampleRow]) -> str:
-    """What the model wrote; for choices the one it picked."""
+def _answer(rows: Sequence[SampleRow], side: Side, metric: str) -> str:
+    """What the model wrote; for choices the one that the metric takes as picked."""
     if not rows:
         return ""
     first = rows[0]
     if first.kind == "generate":
         return _start(first.continuation)
-    return _start(first.answer or "")
+    choices, scores = [row.continuation for row in rows], [row.log_probability for row in rows]
+    sample = next(one for one in side.run.tasks[first.task].samples if one.id == first.id)
+    place = picked_choice(metric, choices, scores, golds(sample), sample.metrics.get(metric))
+    return _start((first.answer or "") if place is None else choices[place].removeprefix(" "))
 
 
 def _start(text: str) -> str:

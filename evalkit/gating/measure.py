@@ -5,12 +5,14 @@ The verdict is that of `evalkit.comparing.verdict`, which `evalkit compare` uses
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evalkit.comparison import Change, Comparison, FieldDifference, TaskChange, Verdict
+from evalkit.comparison import Change, Comparison, FieldDifference, Pairing, TaskChange, Verdict
+from evalkit.errors import UsageError
 from evalkit.gating.amount import Amount
-from evalkit.gating.policy import Judged, Policy
+from evalkit.gating.policy import MEAN, Judged, Policy
 from evalkit.gating.result import Reason, Row
 from evalkit.results import Run
 
@@ -27,21 +29,21 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One task that the policy judges.
+    """One task that the policy judges, or the mean over them.
 
     Attributes:
         judged: Which, and by what rule.
-        task: The task in both runs; None where one of them lacks it.
         change: Its metric, with the policy's margin and verdict; None where a run lacks it.
         obstacle: Why it cannot be compared; None where it can.
         too_small: A gain as required is ruled out (`evalkit.gating.required_gains`).
+        exhausted: Whether both runs evaluated all documents that there are.
     """
 
     judged: Judged
-    task: TaskChange | None
     change: Change | None
     obstacle: Obstacle | None = None
     too_small: bool = False
+    exhausted: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -49,22 +51,35 @@ class Measured:
         return self.change is not None and range_of(self.change) == (0.0, 1.0) and self.change.higher_is_better
 
 
-def measure(comparisons: Mapping[float, Comparison], policy: Policy) -> list[Measured]:
-    """Every task that the policy judges, those that decide first.
+def measure(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: bool = True) -> list[Measured]:
+    """Every task that the policy judges, those that decide first; the mean over them is last.
 
     Args:
         comparisons: Alpha -> comparison of the same two runs at that level, for the alpha of every rule.
         policy: What is judged.
+        mean: Whether the mean is judged too.
 
     Raises:
-        UsageError: The policy names a task that the baseline lacks.
+        UsageError: The policy names a task that the baseline lacks or a metric that neither run has, or nothing decides.
     """
     run = next(iter(comparisons.values())).before.run
     judged = policy.judged(*roots_and_inner(run))
     judged.sort(key=lambda one: not one.decides)
-    found = [_measured(one, comparisons[one.rule.alpha]) for one in judged]
+    found = [_measured(one, comparisons[one.rule.alpha], policy.source) for one in judged]
+    if mean:
+        from evalkit.gating.mean import measured_mean
+
+        found += measured_mean(comparisons, policy, judged)
+    if not any(one.judged.decides for one in found):
+        raise policy.no_task_decides()
     # what decides is one family; what only informs is another, so that looking at more costs nothing
-    return [*_settled(found, comparisons, decides=True), *_settled(found, comparisons, decides=False)]
+    deciding = [one for one in found if one.judged.decides]
+    others = [one for one in found if not one.judged.decides]
+    return [
+        *_settled(deciding),
+        *_settled([one for one in others if one.judged.pattern != MEAN]),
+        *_settled([one for one in others if one.judged.pattern == MEAN]),
+    ]
 
 
 def roots_and_inner(run: Run) -> tuple[list[str], list[str]]:
@@ -89,20 +104,38 @@ def margin_of(amount: Amount | None, bounds: tuple[float, float] | None, before:
     return (amount or POINT).difference(bounds, before)
 
 
-def _measured(judged: Judged, comparison: Comparison) -> Measured:
+def _measured(judged: Judged, comparison: Comparison, source: str) -> Measured:
     name, rule = judged.task, judged.rule
     task = comparison.tasks.get(name)
     if task is None:
         sentence = f"the candidate has no result for {name}"
-        return Measured(judged, None, None, obstacle=Obstacle(Reason.MISSING_TASK, sentence))
+        return Measured(judged, None, Obstacle(Reason.MISSING_TASK, sentence))
     change = task.change if rule.metric in (None, task.change.metric) else task.others.get(rule.metric or "")
     if change is None:
-        has = ", ".join([task.change.metric, *task.others])
-        sentence = f"the runs have no {rule.metric} of {name} in common; they have {has}"
-        return Measured(judged, task, None, obstacle=Obstacle(Reason.MISSING_METRIC, sentence))
+        sentence = _missing_metric(judged, task, comparison, source)
+        return Measured(judged, None, Obstacle(Reason.MISSING_METRIC, sentence))
     margin = margin_of(rule.margin, range_of(change), change.before)
     obstacle = _obstacle(judged, task, change, comparison)
-    return Measured(judged, task, replace(change, margin=margin), obstacle=obstacle)
+    return Measured(judged, replace(change, margin=margin), obstacle, exhausted([task], comparison))
+
+
+def _missing_metric(judged: Judged, task: TaskChange, comparison: Comparison, source: str) -> str:
+    """That not both runs have the metric.
+
+    Raises:
+        UsageError: Neither has it: the policy's slip, and no difference of the runs.
+    """
+    metric, has = judged.rule.metric or "", [task.change.metric, *task.others]
+    runs = [side.run for side in (comparison.before, comparison.after)]
+    holders = [run.groups.get(task.name) or run.tasks[task.name] for run in runs]
+    known = list(dict.fromkeys(name for holder in holders for name in holder.metrics))
+    if metric not in known:
+        near = difflib.get_close_matches(metric, known, n=1)
+        raise UsageError(
+            f"{source or 'the policy'}, entry `{judged.pattern}`: neither run has a metric {metric} of {task.name}",
+            hint=f"did you mean `{near[0]}`?" if near else f"they have {', '.join(known)}",
+        )
+    return f"the runs have no {metric} of {task.name} in common; they have {', '.join(has)}"
 
 
 def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comparison) -> Obstacle | None:
@@ -112,16 +145,19 @@ def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comp
     if blocking:
         named = "; ".join(f"{one.field}: {one.before} before, {one.after} now" for one in blocking[:3])
         return Obstacle(Reason.SETTINGS_DIFFER, f"the runs answer different questions ({named})")
-    pairing = task.pairing
-    if pairing.coverage < judged.rule.min_overlap:
-        sentence = (
-            f"only {pairing.paired:,} of {pairing.paired + pairing.dropped:,} documents are in both runs and scored "
-            f"({100 * pairing.coverage:.0f} %, needed {100 * judged.rule.min_overlap:.0f} %: min_overlap)"
-        )
-        return Obstacle(Reason.LOW_OVERLAP, sentence)
+    if task.pairing.coverage < judged.rule.min_overlap:
+        return Obstacle(Reason.LOW_OVERLAP, low_overlap(task.pairing, judged.rule.min_overlap))
     if change.verdict is Verdict.NOT_COMPARABLE:
         return Obstacle(Reason.SETTINGS_DIFFER, change.reason)
     return None
+
+
+def low_overlap(pairing: Pairing, needed: float) -> str:
+    """That too few documents are in both runs."""
+    return (
+        f"only {pairing.paired:,} of {pairing.paired + pairing.dropped:,} documents are in both runs and scored "
+        f"({100 * pairing.coverage:.0f} %, needed {100 * needed:.0f} %: min_overlap)"
+    )
 
 
 def _touches(condition: FieldDifference, name: str, comparison: Comparison) -> bool:
@@ -130,38 +166,34 @@ def _touches(condition: FieldDifference, name: str, comparison: Comparison) -> b
     return bool(set(leaves(comparison.before.run, name)) & set(condition.tasks))
 
 
-def _settled(found: Sequence[Measured], comparisons: Mapping[float, Comparison], *, decides: bool) -> list[Measured]:
+def _settled(family: Sequence[Measured]) -> list[Measured]:
     """The tasks of one family with their verdicts."""
     from evalkit.stats.multiple import holm
 
-    family = [one for one in found if one.judged.decides is decides]
     values = {
         one.judged.task: one.change.p
         for one in family
         if one.change is not None and one.change.p is not None and one.obstacle is None
     }
     adjusted = dict(zip(values, holm(list(values.values())), strict=True))
-    return [
-        _with_verdict(one, adjusted.get(one.judged.task), len(values), comparisons[one.judged.rule.alpha])
-        for one in family
-    ]
+    return [_with_verdict(one, adjusted.get(one.judged.task), len(values)) for one in family]
 
 
-def _with_verdict(one: Measured, p: float | None, family: int, comparison: Comparison) -> Measured:
+def _with_verdict(one: Measured, p: float | None, family: int) -> Measured:
     from evalkit.comparing.verdict import decide
 
-    if one.change is None or one.task is None:
+    if one.change is None:
         return one
     if one.obstacle is not None:
         change = replace(one.change, verdict=Verdict.NOT_COMPARABLE, reason=one.obstacle.sentence, more_items=None)
         return replace(one, change=change)
     change = replace(one.change, p_adjusted=p)
-    return replace(one, change=decide(change, family=family, exhausted=_exhausted(one.task, comparison)))
+    return replace(one, change=decide(change, family=family, exhausted=one.exhausted))
 
 
-def _exhausted(task: TaskChange, comparison: Comparison) -> bool:
+def exhausted(tasks: Sequence[TaskChange], comparison: Comparison) -> bool:
     """Whether both runs evaluated all documents that there are."""
-    whole = not (task.pairing.only_before or task.pairing.only_after)
+    whole = not any(task.pairing.only_before or task.pairing.only_after for task in tasks)
     return whole and all(side.run.settings.get("limit") is None for side in (comparison.before, comparison.after))
 
 
@@ -189,4 +221,5 @@ def row(measured: Measured) -> Row | None:
         broken=change.broken,
         more_items=change.more_items,
         test=change.test,
+        alpha=change.alpha,
     )

@@ -3,6 +3,7 @@
 Policy
 ├── defaults: Rule         for tasks that nothing else names
 ├── rules: pattern -> Rule for tasks by name or glob
+├── mean: Rule             for the mean over the tasks
 └── allow                  settings that may differ between the runs
 """
 
@@ -47,7 +48,7 @@ class Rule:
         floor: Score that the candidate must reach; None for none.
         floor_by: Whether its score or its 95 % limits must.
         require_gain: Gain that the candidate must show, and be surely better at all; None for none.
-        min_items: Documents below which nothing is decided but a sure regression.
+        min_items: Documents below which nothing is decided but a regression.
         min_overlap: Share of the documents of both runs that must be in both and scored.
         alpha: Level of the tests.
         max_unreadable_rate: Share of the candidate's answers that may be unreadable; None for any.
@@ -72,12 +73,27 @@ class Rule:
     on_undecided: OnUndecided = OnUndecided.FAIL
 
 
+MEAN = "mean"
+"""The policy's entry for the mean over the tasks."""
+
+
+def mean_rule(defaults: Rule) -> Rule:
+    """The rule of the mean over the tasks where the policy has none: as for tasks, and a regression only warns."""
+    return Rule(
+        margin=defaults.margin,
+        min_overlap=defaults.min_overlap,
+        alpha=defaults.alpha,
+        on_undecided=defaults.on_undecided,
+        informational=True,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A task that the policy judges.
 
     Attributes:
-        task: Name of the task or group.
+        task: Name of the task or group; of the mean over the tasks, what it is shown as.
         rule: By what.
         pattern: Which entry of the policy that is; `defaults` where no other.
         decides: Whether it counts for the exit code.
@@ -96,12 +112,14 @@ class Policy:
     Attributes:
         defaults: The rule of tasks that no entry names.
         rules: Pattern -> rule, each complete (what an entry leaves out is that of `defaults`).
+        mean: The rule of the mean over the tasks; None for that of `mean_rule`.
         allow: Fields that may differ between the runs (`evalkit.comparison.FieldDifference.field`).
         source: The file, for messages; empty for the built-in policy.
     """
 
     defaults: Rule = field(default_factory=Rule)
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    mean: Rule | None = None
     allow: tuple[str, ...] = ()
     source: str = ""
 
@@ -110,7 +128,16 @@ class Policy:
         if not changes:
             return self
         rules = {pattern: replace(rule, **changes) for pattern, rule in self.rules.items()}  # type: ignore[arg-type]
-        return replace(self, defaults=replace(self.defaults, **changes), rules=rules)  # type: ignore[arg-type]
+        mean = self.mean and replace(self.mean, **changes)  # type: ignore[arg-type]
+        return replace(self, defaults=replace(self.defaults, **changes), rules=rules, mean=mean)  # type: ignore[arg-type]
+
+    def every_rule(self) -> tuple[Rule, ...]:
+        """All rules there are, those of `defaults` and of the mean too."""
+        return self.defaults, *self.rules.values(), self._mean
+
+    @property
+    def _mean(self) -> Rule:
+        return self.mean or mean_rule(self.defaults)
 
     def judged(self, roots: Sequence[str], inner: Sequence[str]) -> list[Judged]:
         """Which tasks are judged, by which rule.
@@ -135,7 +162,7 @@ class Policy:
                 chosen.setdefault(name, pattern)
         names = [name for name in (*roots, *inner) if name in chosen or name in set(roots)]
         rules = {name: self.rules[chosen[name]] if name in chosen else self.defaults for name in names}
-        primary = any(rule.primary for rule in rules.values())
+        primary = self._mean.primary or any(rule.primary for rule in rules.values())
         return [
             Judged(
                 name,
@@ -145,6 +172,24 @@ class Policy:
             )
             for name, rule in rules.items()
         ]
+
+    def judged_mean(self, name: str, tasks: Sequence[Judged]) -> Judged:
+        """How the mean over the tasks is judged.
+
+        Args:
+            name: What it is shown as.
+            tasks: The tasks that are judged: where one of them is primary, the mean must be so too to decide.
+        """
+        rule = self._mean
+        primary = rule.primary or any(one.rule.primary for one in tasks)
+        return Judged(name, rule, MEAN, decides=rule.primary if primary else not rule.informational)
+
+    def no_task_decides(self) -> UsageError:
+        """A gate by which everything passes is a slip."""
+        return UsageError(
+            f"{self.source or 'the policy'}: no task decides, so that any candidate would pass",
+            hint="leave `informational` out for one at least, or make it primary",
+        )
 
     def _unmatched(self, pattern: str, names: Sequence[str]) -> UsageError:
         near = difflib.get_close_matches(pattern, names, n=1)

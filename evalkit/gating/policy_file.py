@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from evalkit.errors import UsageError
 from evalkit.gating.amount import Amount
-from evalkit.gating.policy import FloorBy, OnUndecided, Policy, Rule
+from evalkit.gating.policy import MEAN, FloorBy, OnUndecided, Policy, Rule, mean_rule
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -25,7 +25,7 @@ defaults:                     # for every task that is not named below
   alpha: 0.05                 # level of the tests
   on_undecided: fail          # too few documents to tell: fail (exit code 3), warn or pass
   min_overlap: 95%            # share of the documents that both runs must have scored
-  # min_items: 100            # with fewer documents only a sure regression is told
+  # min_items: 100            # with fewer documents only a regression is told
   # floor: 40pt               # score that must be reached; floor_by: limit asks it of the lower 95 % limit
   # floor_by: value
   # require_gain: 0.5pt       # the candidate must be surely better, by about so much
@@ -43,6 +43,11 @@ defaults:                     # for every task that is not named below
 #     margin: 2% of base
 #     informational: true     # shown, decides nothing
 
+# mean:                       # over all tasks, each with the same weight; it sees what no task shows alone
+#   margin: 1pt
+#   informational: false      # it decides with the tasks; by default its regression is a warning
+#   primary: true             # it decides, and those tasks that are primary too
+
 # allow: [prompt]             # settings in which the two runs may differ
 """
 """A commented policy to start from; it means the same as no policy."""
@@ -55,14 +60,24 @@ def read_policy(path: Path) -> Policy:
         UsageError: The file cannot be read, is not YAML, or a key or a value of it is wrong.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror}", hint="evalkit gate --print-policy > gate.yaml writes one"
         ) from error
+    return parse_policy(decoded(content, str(path)), str(path))
+
+
+def decoded(content: bytes, source: str) -> str:
+    """The text of a policy's file.
+
+    Raises:
+        UsageError: It is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
-    return parse_policy(text, str(path))
+        raise UsageError(f"{source} is not UTF-8", hint="save it as UTF-8") from error
 
 
 def parse_policy(text: str, source: str) -> Policy:
@@ -92,7 +107,8 @@ def parse_policy(text: str, source: str) -> Policy:
     if "tasks" in top and (tasks := top["tasks"]).node.tag != "tag:yaml.org,2002:null":
         for entry in _entries(tasks.node, source, None, "`tasks`"):
             rules[entry.key] = _rule(entry, base, list(_KEYS))
-    return Policy(base, rules, _allowed(top.get("allow")), source)
+    mean = _rule(top[MEAN], mean_rule(base), _OF_THE_MEAN) if MEAN in top else None
+    return Policy(base, rules, mean, _allowed(top.get("allow")), source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +136,10 @@ class _Entry:
             loader.dispose()
 
 
-_TOP = ("defaults", "tasks", "allow")
+_TOP = ("defaults", "tasks", MEAN, "allow")
+_OF_THE_MEAN = [
+    *("margin", "require_gain", "min_items", "min_overlap", "alpha", "primary", "informational", "on_undecided"),
+]
 
 
 def _entries(node: Any, source: str, known: tuple[str, ...] | list[str] | None, what: str) -> list[_Entry]:
@@ -137,15 +156,22 @@ def _entries(node: Any, source: str, known: tuple[str, ...] | list[str] | None, 
             raise entry.error(f"`{entry.key}` is there twice")
         if known is not None and entry.key not in known:
             near = difflib.get_close_matches(entry.key, known, n=1)
-            elsewhere = "it belongs under `defaults` or a task" if entry.key in _KEYS else None
-            hint = f"did you mean `{near[0]}`?" if near else elsewhere or f"keys are {', '.join(known)}"
+            elsewhere = _place_of(entry.key)
+            hint = elsewhere or (f"did you mean `{near[0]}`?" if near else f"keys are {', '.join(known)}")
             raise entry.error(f"`{entry.key}` is not a key of {what}", hint)
         found[entry.key] = entry
     return list(found.values())
 
 
+def _place_of(key: str) -> str | None:
+    """Where a key belongs that stands where it does not; None for one that there is not."""
+    if key in ("metric", "primary"):
+        return "it belongs under a task of `tasks`"
+    return "it belongs under `defaults` or a task" if key in _KEYS else None
+
+
 def _rule(entry: _Entry, base: Rule, known: list[str]) -> Rule:
-    what = "`defaults`" if entry.key == "defaults" else "a task"
+    what = f"`{entry.key}`" if entry.key in _TOP and known != list(_KEYS) else "a task"
     if entry.node.tag == "tag:yaml.org,2002:null":  # `mmlu:` with nothing after it names the task and no more
         return base
     values: dict[str, Any] = {}
@@ -182,11 +208,10 @@ def _allowed(entry: _Entry | None) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def _amount(value: Any) -> Amount:
-    amount = _any_amount(value)
-    if amount.number < 0:
-        raise ValueError("it is less than 0; write losses and gains as positive numbers")
-    return amount
+def _size(value: Any) -> Amount:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    return Amount.size(value)
 
 
 def _any_amount(value: Any) -> Amount:
@@ -200,6 +225,10 @@ def _any_amount(value: Any) -> Amount:
 
 def _share(value: Any) -> float:
     return _any_amount(value).share()
+
+
+def _rise(value: Any) -> float:
+    return _size(value).share()
 
 
 def _alpha(value: Any) -> float:
@@ -242,15 +271,15 @@ def _choice(kind: type[Choice], value: Any) -> Choice:
 
 _KEYS: Mapping[str, Callable[[Any], Any]] = {
     "metric": _name,
-    "margin": _amount,
+    "margin": _size,
     "floor": _any_amount,
     "floor_by": _floor_by,
-    "require_gain": _amount,
+    "require_gain": _size,
     "min_items": _count,
     "min_overlap": _share,
     "alpha": _alpha,
     "max_unreadable_rate": _share,
-    "max_unreadable_rise": _share,
+    "max_unreadable_rise": _rise,
     "primary": _truth,
     "informational": _truth,
     "on_undecided": _on_undecided,
@@ -259,7 +288,8 @@ _KEYS: Mapping[str, Callable[[Any], Any]] = {
 
 _EXPECTED: Mapping[Callable[[Any], Any], str] = {
     _name: "a name",
-    _amount: "a size such as 2pt or 0.02",
+    _size: "a size such as 2pt or 0.02",
+    _rise: "a rise such as 2pt or 0.02",
     _any_amount: "a score such as 40pt or 0.4",
     _floor_by: "value or limit",
     _count: "a whole number from 1 on",

@@ -98,6 +98,7 @@ class Row:
         broken: Documents that got worse.
         more_items: About how many more documents would settle it; None where that cannot be said.
         test: How interval and p were made.
+        alpha: Level of the test; the interval is at 1 - alpha.
     """
 
     task: str
@@ -118,6 +119,7 @@ class Row:
     broken: int
     more_items: int | None
     test: str
+    alpha: float
 
     @property
     def word(self) -> str:

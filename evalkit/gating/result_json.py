@@ -130,6 +130,7 @@ def _row(node: Node) -> Row:
         broken=node["broken"].whole(),
         more_items=node["more_items"].optional(Node.whole),
         test=node["test"].text(),
+        alpha=node["alpha"].number(),
     )
 
 

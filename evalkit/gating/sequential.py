@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
+from evalkit.comparing.amounts import signed
 from evalkit.comparison import Side
 from evalkit.errors import NotComparableError, UsageError
 from evalkit.gating.checks import READABLE
@@ -23,7 +24,6 @@ from evalkit.gating.measure import leaves, roots_and_inner
 from evalkit.gating.policy import Policy
 from evalkit.gating.result import Looks, Status, TaskLooks
 from evalkit.gating.watched import SEQUENTIAL_SHARE, Watched, watch
-from evalkit.gating.words import signed
 from evalkit.results import Run, Sample
 
 FIRST_LOOK = 50
@@ -82,9 +82,15 @@ class SequentialGate:
     def __init__(self, base: Run, policy: Policy, seed: int = 0, note: Callable[[str], None] | None = None) -> None:
         self.base, self.policy, self.seed = base, policy, seed
         self._note = note or (lambda line: None)
-        judged = [one for one in policy.judged(*roots_and_inner(base)) if one.decides]
+        every = policy.judged(*roots_and_inner(base))
+        if policy.judged_mean("mean", every).decides:
+            raise UsageError(
+                "the mean over the tasks cannot decide while the candidate is being evaluated",
+                hint="leave `mean` out of the policy, or evaluate the candidate first: evalkit run, then evalkit gate",
+            )
+        judged = [one for one in every if one.decides]
         if not judged:
-            raise UsageError("no task of the policy decides", hint="make one primary, or leave `informational` out")
+            raise policy.no_task_decides()
         self.judged = judged
         self.watched: dict[str, Watched] = {}
         self.prompts: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from evalkit.comparing.amounts import size
 from evalkit.comparison import Side, Verdict
 from evalkit.gating.decide import compare_at, decide
 from evalkit.gating.evidence import TaskEvidence
@@ -25,7 +26,6 @@ from evalkit.gating.hypotheses import (
 from evalkit.gating.result import Check, Finding, GateResult, Reason, Row, Status
 from evalkit.gating.sequential import SequentialGate, final_policy, final_sides
 from evalkit.gating.watched import Watched
-from evalkit.gating.words import size
 
 TEST = "bets on every document, valid at any look"
 
@@ -43,7 +43,7 @@ def sequential_result(gate: SequentialGate, base: Side, candidate: Side) -> Gate
     """
     policy = final_policy(gate)
     sides = final_sides(gate, base, candidate)
-    fixed = decide(compare_at(*sides, policy), policy)
+    fixed = decide(compare_at(*sides, policy), policy, mean=False)
     findings: list[Finding] = []
     p_values = _p_values(gate)
     for judged in gate.judged:
@@ -150,7 +150,7 @@ def _sentence(watched: Watched, evidence: TaskEvidence, finding: Finding, refute
     if finding.check is not Check.LOSS:
         return certain
     word = "lost" if evidence.gain < 0 else "gained"
-    moved = f"{word} {size(evidence.gain, is_share)} so far" if evidence.gain else "unchanged so far"
+    moved = f"{word} {size(abs(evidence.gain), is_share)} so far" if evidence.gain else "unchanged so far"
     moved += f"; a loss of {size(watched.margin, is_share)} is tolerated"
     return f"{moved}; {certain}"
 
@@ -170,6 +170,7 @@ def _row(watched: Watched, row: Row, p: float) -> Row:
         verdict=verdict,
         gain=evidence.gain,
         interval=evidence.limits(watched.judged.rule.alpha),
+        alpha=watched.judged.rule.alpha,
         p=p,
         detectable=None,
         more_items=None,

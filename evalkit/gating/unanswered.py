@@ -40,7 +40,7 @@ def _worst(task: TaskResult, base: TaskResult | None) -> TaskResult:
         return task
     ends = {}
     for name, value in task.metrics.items():
-        bounds = bounds_of(value)
+        bounds = bounds_of(task, name)
         if bounds is not None and is_mean(task, name):
             ends[name] = bounds[0] if value.higher_is_better else bounds[1]
     scored = [one for one in task.samples if one.outcome not in UNSCORED]

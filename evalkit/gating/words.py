@@ -1,14 +1,11 @@
-"""Scores and decisions in words."""
+"""A decision in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from evalkit.gating.policy import MEAN
 from evalkit.gating.result import Finding, GateResult, Status
-
-if TYPE_CHECKING:
-    from evalkit.gating.result import Row
 
 _NAMED = 4
 """Tasks that a headline names."""
@@ -16,8 +13,9 @@ _NAMED = 4
 
 def headline(result: GateResult) -> str:
     """The decision in one sentence, the weightiest first; what it might hide is said too."""
-    decided = {finding.task for finding in result.findings if finding.decides}
-    if not decided:
+    decided = {finding.task for finding in result.findings if finding.decides and finding.pattern != MEAN}
+    means = {row.task for row in result.rows if row.decides} - decided
+    if not decided and not means:
         return "passed: no task decides"
     parts = [
         f"{word} {_names(found)}"
@@ -31,7 +29,8 @@ def headline(result: GateResult) -> str:
     ]
     if not result.passed:
         return "; ".join(parts)
-    count = f"{len(decided)} task{'' if len(decided) == 1 else 's'}"
+    tasks = [f"{len(decided)} task{'' if len(decided) == 1 else 's'}"] if decided else []
+    count = " and ".join([*tasks, *(f"the {name}" for name in means)])
     return f"passed on {count}, with {parts[0]}" if parts else f"passed on {count}"
 
 
@@ -39,29 +38,3 @@ def _names(findings: Sequence[Finding]) -> str:
     names = list(dict.fromkeys(finding.task for finding in findings))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def score(value: float, is_share: bool) -> str:
-    """A score: 38.2% for shares of 1, else four digits."""
-    return f"{100 * value:.1f}%" if is_share else f"{value:.4g}"
-
-
-def size(value: float, is_share: bool) -> str:
-    """A difference's size without its sign: 2.1 points."""
-    if not is_share:
-        return f"{abs(value):.3g}"
-    points = f"{100 * abs(value):.2f}".rstrip("0").rstrip(".")
-    return f"{points} point{'' if points == '1' else 's'}"
-
-
-def signed(value: float, is_share: bool) -> str:
-    """A difference with its sign, for a table: -2.1."""
-    return f"{100 * value:+.1f}" if is_share else f"{value:+.3g}"
-
-
-def limits(row: Row) -> str:
-    """The interval of the gain, for a table; empty where there is none."""
-    if row.interval is None:
-        return ""
-    low, high = row.interval
-    return f"{signed(low, row.is_share)} to {signed(high, row.is_share)}"

@@ -261,7 +261,7 @@ def _check_schema(header: Node) -> None:
     if family == Ratings.schema.rpartition("/")[0] and version.isdecimal():
         raise UsageError(
             f"{header.file}: the schema is {schema}, this version of evalkit reads {Ratings.schema}",
-            hint="a later version of evalkit wrote it: read it with that version",
+            hint="another version of evalkit wrote it: read it with that version",
         )
     raise UsageError(
         f"{header.file}: the schema is {schema!r}, expected {Ratings.schema}",

@@ -113,6 +113,8 @@ def test_slips(folder: Path, tmp_path: Path) -> None:
         assert "--html" in (error.hint or "")
         assert not (tmp_path / name).exists()
     assert "one of the results" in refused(base, tuned, "-o", tuned).message
+    assert "the log of a result's samples" in refused(base, tuned, "--html", folder / "base.samples.parquet").message
+    assert "-o and --html both name" in refused(base, tuned, "--html", tmp_path / "x", "-o", tmp_path / "x").message
     assert "neither run has a task" in refused(base, tuned, "--tasks", "mmlu").message
     assert "--margin 'lots'" in refused(base, tuned, "--margin", "lots").message
     assert refused(base, tuned, "--allow", "x").exit_code == 2

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import evalkit
 from evalkit.cli.gate import EVALUATION, SECTIONS
 from evalkit.cli.main import app
-from evalkit.errors import UnknownTaskError
+from evalkit.errors import UnknownTaskError, UsageError
 from tests.gating.examples import flipped, model, pair, values
 from tests.result_examples import task_result
 from tests.tiny_models import tiny_model
@@ -157,7 +157,12 @@ def test_the_printed_policy_can_be_used(folder: Path, tmp_path: Path) -> None:
         (["base.json"], 2, "1 result file was given\nhint: give a baseline and a candidate"),
         (["base.json", "harmless.json", "--baseline", "base.json"], 2, "give one candidate beside --baseline"),
         (["base.json", "harmless.json", "--policy", "none.yaml"], 2, "--print-policy > gate.yaml writes one"),
-        (["base.json", "harmless.json", "--margin", "two"], 2, "--margin 'two' is no size"),
+        (["base.json", "harmless.json", "--margin", "two"], 2, "--margin 'two' is no loss"),
+        (
+            ["base.json", "regressed.json", "--margin", "2"],
+            2,
+            "--margin '2' is no loss\nhint: without a unit it is a share",
+        ),
         (["base.json", "harmless.json", "--margin", "-1pt"], 2, "is less than 0"),
         (["base.json", "harmless.json", "--alpha", "5"], 2, "--alpha is 5.0"),
         (["base.json", "harmless.json", "--allow", "promt"], 2, "there is no field 'promt' to allow"),
@@ -191,6 +196,70 @@ def test_what_is_wrong_is_said_in_a_sentence(
     assert caught.value.code == code
     assert message in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["base.json", "regressed.json", "--junit", "base.json"], "base.json is one of the results"),
+        (["base.json", "regressed.json", "--json", "./regressed.json"], "regressed.json is one of the results"),
+        (["regressed.json", "--baseline", "base.json", "--json", "base.json"], "base.json is one of the results"),
+        (["base.json", "regressed.json", "--summary", "base.samples.parquet"], "the log of a result's samples"),
+        (["base.json", "regressed.json", "--policy", "gate.yaml", "--summary", "gate.yaml"], "gate.yaml is the policy"),
+        (["--from", "gate.json", "--json", "gate.json"], "gate.json is the decision to show"),
+        (["base.json", "regressed.json", "--json", "y", "--junit", "./y"], "--json and --junit both name y"),
+        (["base.json", "--sequential", "--model", "smollm2", "-o", "base.json"], "base.json is one of the results"),
+        (
+            ["base.json", "--sequential", "--model", "smollm2", "-o", "t.json", "--json", "t.samples.parquet"],
+            "--json and the sample log of -o both name t.samples.parquet",
+        ),
+        (["base.json", "regressed.json", "--json", "linked.json"], "linked.json is one of the results"),
+    ],
+)
+def test_nothing_that_is_read_is_overwritten(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    for name in ("base.json", "regressed.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "gate.yaml").write_text("defaults: {margin: 1pt}\n")
+    (tmp_path / "linked.json").symlink_to("base.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        inside(tmp_path, *arguments)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("gate base.json harmless.json", 0),
+        ("gate base.json regressed.json", 1),
+        ("gate base.json unclear.json --format json", 3),
+        ("gate base.json unclear.json --format markdown", 3),
+        ("compare base.json regressed.json", 141),
+        ("compare base.json regressed.json --format json", 141),
+        ("tasks list", 141),
+        ("gate --help", 141),
+    ],
+)
+def test_a_reader_that_leaves_is_no_regression(folder: Path, command: str, code: int) -> None:
+    """As with `| head -1` under `set -o pipefail`; here the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "evalkit", *command.split()],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 def test_every_option_has_its_section() -> None:

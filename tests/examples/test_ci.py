@@ -35,7 +35,7 @@ def options_of(command: str) -> set[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_option_exists(path: Path) -> None:
     found = list(commands(path.read_text()))
-    assert len(found) > 3
+    assert len(found) >= 3
     for words in found:
         used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
         assert used <= options_of(words[0]), words
@@ -53,14 +53,18 @@ def test_the_workflow_of_github() -> None:
     steps = workflow["jobs"]["gate"]["steps"]
     assert all(("run" in step) != ("uses" in step) for step in steps)
     assert steps[0]["with"]["fetch-depth"] == 0
-    assert "--policy evals/gate.yaml --json gate.json" in steps[4]["run"]
+    assert '--baseline "$BASELINE" --policy "$POLICY" --json gate.json' in steps[4]["run"]
+    for name in ("BASELINE", "POLICY"):
+        assert workflow["env"][name].startswith("git:origin/${{ github.base_ref }}:")
     assert steps[-1]["if"] == "always()"
 
 
 def test_the_job_of_gitlab() -> None:
     (job,) = yaml.safe_load(FILES[1].read_text()).values()
     assert all(isinstance(line, str) for line in job["script"])
-    assert "--policy evals/gate.yaml --json gate.json" in job["script"][-1]
+    assert '--baseline "$BASELINE" --policy "$POLICY" --json gate.json' in job["script"][-1]
+    for name in ("BASELINE", "POLICY"):
+        assert job["variables"][name].startswith("git:origin/$CI_MERGE_REQUEST_TARGET_BRANCH_NAME:")
     assert job["artifacts"]["reports"]["junit"] == "gate.xml"
     assert job["allow_failure"]["exit_codes"] == 3
 
@@ -69,3 +73,31 @@ def test_the_policy_of_the_example_can_be_read() -> None:
     from evalkit.gating.policy_file import read_policy
 
     assert set(read_policy(ROOT / "examples" / "gate" / "gate.yaml").rules) == {"sums"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_evalkit_is_not_taken_from_pypi_where_another_package_has_its_name(path: Path) -> None:
+    text = path.read_text()
+    assert 'EVALKIT: "evalkit @ git+https://github.com/OWNER/evalkit@v' in text
+    installs = re.findall(r"pip install ([^\n]*)", text)
+    (pinned,) = re.findall(r"^torch==.*$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert installs[0].startswith(f"{pinned} --index-url https://download.pytorch.org/whl/cpu")
+    assert installs[1] == '"$EVALKIT"'
+    assert len(installs) == 2
+
+
+def test_no_number_of_the_job_of_gitlab_stands_twice() -> None:
+    assert FILES[1].read_text().count("1000") == 1
+
+
+def test_the_policy_for_pull_requests_lets_a_harmless_change_pass(tmp_path: Path) -> None:
+    """One that 1,000 documents cannot show to be harmless: the built-in policy stops it, this one warns."""
+    import evalkit
+    from tests.gating.examples import pair
+
+    harmless, worse = pair(65, 60), pair(60, 20)
+    assert evalkit.gate(*harmless).exit_code == 3
+    path = ROOT / "examples" / "ci" / "gate.yaml"
+    assert evalkit.gate(*harmless, path).exit_code == 0
+    assert evalkit.gate(*harmless, path).status.value == "warn"
+    assert evalkit.gate(*worse, path).exit_code == 1

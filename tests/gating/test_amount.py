@@ -36,6 +36,20 @@ def test_differences(text: str | float, bounds: tuple[float, float] | None, expe
     assert Amount.parse(text).difference(bounds, 0.4) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("text", ["2", 2, "1", "1.0", "100pt", "150%", "-1pt", "two"])
+def test_a_size_is_no_share_by_accident(text: str | int) -> None:
+    with pytest.raises(ValueError, match=r"unit|whole range|less than 0|examples"):
+        Amount.size(text)
+    with pytest.raises(UsageError, match="is no loss"):
+        parse_margin(str(text))
+
+
+def test_of_the_first_score_is_for_the_gate_only() -> None:
+    assert Amount.size("150% of base").difference(None, 2.0) == 3.0
+    with pytest.raises(UsageError, match="not of the range"):
+        parse_margin("1% of base")
+
+
 @pytest.mark.parametrize("text", ["2pt", "0.02", "2%"])
 @pytest.mark.parametrize("bounds", [SHARE, BLEU, (1.0, math.inf)])
 def test_differences_are_those_of_compare(text: str, bounds: tuple[float, float]) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import NotComparableError, UsageError
+from evalkit.gating.amount import Amount
 from evalkit.gating.baseline import open_baseline
+from evalkit.gating.decide import load_policy
 from evalkit.results import Run, SampleRow, read_samples, samples_path, write_samples
 from tests.gating.examples import pair
 
@@ -64,7 +66,8 @@ def test_a_path_from_here(repository: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_no_baseline_is_not_comparable_and_says_how_to_make_one(repository: Path) -> None:
-    for text in ("evals/none.json", "git:main:evals/none.json", "git:main:evals"):
+    texts = ("evals/none.json", "git:main:evals/none.json", "git:main:evals", "git:origin/main:evals/base.json")
+    for text in texts:
         with pytest.raises(NotComparableError, match="there is no baseline") as caught, open_baseline(text):
             pass
         assert caught.value.exit_code == 4
@@ -77,7 +80,6 @@ def test_no_baseline_is_not_comparable_and_says_how_to_make_one(repository: Path
         ("git:main", "is not git:REF:PATH"),
         ("git::evals/base.json", "is not git:REF:PATH"),
         ("git:main:", "is not git:REF:PATH"),
-        ("git:origin/main:evals/base.json", "git knows no commit 'origin/main'"),
         ("git:main:lfs.json", "is kept in Git LFS"),
     ],
 )
@@ -88,7 +90,10 @@ def test_what_is_wrong_is_said(repository: Path, text: str, message: str) -> Non
 
 @pytest.mark.parametrize("reference", ["--output=evil", "-v", "--upload-pack=touch evil", "main --output=evil"])
 def test_references_are_no_options(repository: Path, reference: str) -> None:
-    with pytest.raises(UsageError, match="git knows no commit"), open_baseline(f"git:{reference}:evals/base.json"):
+    with (
+        pytest.raises(NotComparableError, match="git knows no commit"),
+        open_baseline(f"git:{reference}:evals/base.json"),
+    ):
         pass
     assert not (repository / "evil").exists()
 
@@ -112,7 +117,7 @@ def test_a_shallow_clone_is_named(repository: Path, tmp_path: Path, monkeypatch:
     git(tmp_path, "clone", "--depth", "1", f"file://{repository}", "shallow")
     monkeypatch.chdir(tmp_path / "shallow")
     with (
-        pytest.raises(UsageError, match="this clone is shallow") as caught,
+        pytest.raises(NotComparableError, match="this clone is shallow") as caught,
         open_baseline("git:HEAD~1:evals/base.json"),
     ):
         pass
@@ -123,3 +128,23 @@ def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="git cannot be started"), open_baseline("git:main:base.json"):
         pass
+
+
+def test_a_policy_of_another_commit(repository: Path) -> None:
+    """What a pull request changes in the policy does not count before it is merged."""
+    policy = repository / "evals" / "gate.yaml"
+    policy.write_text("defaults: {margin: 1pt}\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-m", "policy")
+    policy.write_text("defaults: {margin: 50pt}\n")
+    found = load_policy("git:HEAD:evals/gate.yaml")
+    assert found.defaults.margin == Amount(1, "pt")
+    assert found.source == "git:HEAD:evals/gate.yaml"
+    for text, message in (
+        ("git:HEAD", "--policy git:HEAD is not git:REF:PATH"),
+        ("git:none:evals/gate.yaml", "git knows no commit 'none'"),
+        ("git:HEAD:none.yaml", "that commit has no file none.yaml"),
+        ("git:HEAD:lfs.json", "is kept in Git LFS"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            load_policy(text)

@@ -89,7 +89,7 @@ def test_an_informational_regression_is_shown_and_decides_nothing() -> None:
     result = decide(*many({"a": (0, 0), "b": (80, 10)}), "tasks: {b: {informational: true}}")
     assert result.exit_code == 0
     assert result.of(Status.FAIL, decides=False)[0].task == "b"
-    assert [row.decides for row in result.rows] == [True, False]
+    assert [(row.task, row.decides) for row in result.rows][:2] == [("a", True), ("b", False)]
 
 
 def test_a_regression_is_not_hidden_by_a_task_that_cannot_be_compared() -> None:
@@ -118,9 +118,82 @@ def test_a_policy_for_a_task_that_the_baseline_lacks() -> None:
 
 def test_another_metric_can_be_judged_and_must_be_there() -> None:
     before, after = pair(0, 0)
-    result = decide(before, after, "tasks: {quiz: {metric: f1}}")
+    value = before.tasks["quiz"].metrics["acc"]
+    scored = changed(before.tasks["quiz"], metrics={"acc": value, "f1": value})
+    result = decide(replace(before, tasks={"quiz": scored}), after, "tasks: {quiz: {metric: f1}}")
     assert (result.exit_code, result.findings[0].reason) == (4, Reason.MISSING_METRIC)
     assert "they have acc" in result.findings[0].sentence
+
+
+@pytest.mark.parametrize(("metric", "hint"), [("acc_nor", "did you mean `acc`?"), ("f1", "they have acc")])
+def test_a_metric_that_neither_run_has_is_a_slip_of_the_policy(metric: str, hint: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"gate.yaml, entry `quiz`: neither run has a metric {metric} of quiz"
+    ) as caught:
+        decide(*pair(0, 0), f"tasks: {{quiz: {{metric: {metric}}}}}")
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(("floor", "hint"), [("40", "write 40% for percent"), ("140", "write a score within these")])
+def test_a_floor_that_the_metric_cannot_reach_is_a_slip(floor: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=rf"task quiz: a score of {floor} is none .* \(0 to 1\)") as caught:
+        decide(*pair(0, 0), f"defaults: {{floor: {floor}}}")
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["tasks: {quiz: {informational: true}}", "defaults: {informational: true}"])
+def test_a_policy_by_which_nothing_decides_is_a_slip(text: str) -> None:
+    with pytest.raises(UsageError, match=r"gate.yaml: no task decides, so that any candidate would pass"):
+        decide(*pair(60, 10), text)
+
+
+# 28 lost and 20 learned of 1,000: p is 0.25 alone and 0.02 in the mean of four
+SPREAD = {name: (28, 15) for name in "abcd"}
+
+
+def test_a_regression_of_the_mean_over_the_tasks_is_a_warning() -> None:
+    result = decide(*many(SPREAD), "defaults: {on_undecided: pass}")
+    mean = result.rows[-1]
+    assert (mean.task, mean.verdict.value, mean.n, mean.decides) == ("mean of 4 tasks", "regressed", 4000, False)
+    assert mean.gain == pytest.approx(-0.013)
+    assert (result.exit_code, result.status) == (0, Status.WARN)
+    assert result.headline() == "passed on 4 tasks, with warnings on mean of 4 tasks"
+    assert found(result)[-1] == ("mean of 4 tasks", Check.LOSS, Status.WARN, Reason.REGRESSED)
+    assert mean.p is not None
+    assert mean.p < 0.05
+
+
+@pytest.mark.parametrize(
+    ("mean", "code", "headline"),
+    [
+        ("{informational: false}", 1, "failed on mean of 4 tasks"),
+        ("{primary: true}", 1, "failed on mean of 4 tasks"),
+        ("{primary: true, margin: 5pt}", 0, "passed on the mean of 4 tasks, with warnings on mean of 4 tasks"),
+        ("{informational: false, margin: 5pt}", 0, "passed on 4 tasks and the mean of 4 tasks, with warnings on"),
+        ("{informational: false, require_gain: 1pt}", 1, "failed on mean of 4 tasks"),
+        ("{margin: 5pt}", 0, "passed on 4 tasks"),
+    ],
+)
+def test_the_mean_decides_where_the_policy_says_so(mean: str, code: int, headline: str) -> None:
+    result = decide(*many(SPREAD), f"defaults: {{on_undecided: pass}}\nmean: {mean}")
+    assert result.exit_code == code
+    assert result.headline().startswith(headline)
+
+
+def test_no_mean_is_raised_by_leaving_things_out() -> None:
+    before, after = many({"a": (0, 0), "b": (0, 0), "c": (80, 0)})
+    fewer = replace(after, tasks={name: after.tasks[name] for name in "ab"})
+    result = decide(before, fewer, "mean: {primary: true}")
+    assert (result.exit_code, result.findings[-1].reason) == (4, Reason.MISSING_TASK)
+    few = replace(after, tasks={**after.tasks, "c": task_result(values(1000, seed=2)[:500])})
+    result = decide(before, few, "mean: {primary: true}")
+    assert (result.exit_code, result.of(Status.NOT_COMPARABLE)[0].reason) == (4, Reason.LOW_OVERLAP)
+
+
+def test_a_mean_that_has_no_meaning_cannot_decide() -> None:
+    with pytest.raises(UsageError, match="there is no mean over the tasks that could decide, as there is one task"):
+        decide(*pair(0, 0), "mean: {primary: true}")
+    assert len(decide(*pair(0, 0), "mean: {margin: 2pt}").rows) == 1
 
 
 def changed(task: TaskResult, **fields: object) -> TaskResult:

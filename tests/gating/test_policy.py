@@ -73,6 +73,10 @@ def test_the_preset_means_the_same_as_no_policy() -> None:
         ("defaults: {margin: two}", "`margin` is 'two', expected a size", "examples: 2pt"),
         ("defaults: {margin: -1pt}", "`margin` is '-1pt'", "less than 0"),
         ("defaults: {margin: }", "`margin` is empty", None),
+        ("defaults: {margin: 2}", "`margin` is 2, expected a size", "write 2pt for points"),
+        ("defaults: {require_gain: 1}", "`require_gain` is 1, expected a size", "write 1pt for points"),
+        ("defaults: {max_unreadable_rise: 1}", "`max_unreadable_rise` is 1, expected a rise", "write 1pt for points"),
+        ("defaults: {max_unreadable_rate: 5}", "`max_unreadable_rate` is 5, expected a share", "write 5% for percent"),
         ("defaults: {margin: true}", "`margin` is True", None),
         ("defaults: {margin: 2026-01-02}", "`margin` is 2026-01-02, expected a size", None),
         ("defaults: {margin: [2026-01-02]}", "`margin` is a list, expected a size", None),
@@ -81,7 +85,10 @@ def test_the_preset_means_the_same_as_no_policy() -> None:
         ("defaults: {on_undecided: maybe}", "expected fail, warn or pass", None),
         ("defaults: {on_undecided: [fail]}", "expected fail, warn or pass", None),
         ("defaults: {max_unreadable_rate: 120%}", "expected a share", None),
-        ("defaults: {primary: true}", "`primary` is not a key of `defaults`", None),
+        ("defaults: {primary: true}", "`primary` is not a key of `defaults`", "it belongs under a task of `tasks`"),
+        ("defaults: {metric: acc}", "`metric` is not a key of `defaults`", "it belongs under a task of `tasks`"),
+        ("mean: {metric: acc}", "`metric` is not a key of `mean`", "it belongs under a task of `tasks`"),
+        ("mean: {floor: 40pt}", "`floor` is not a key of `mean`", "it belongs under `defaults` or a task"),
         ("tasks: {a: {primary: yes, informational: yes}}", "`a` is both primary and informational", None),
         ("tasks: {a: {primary: 1}}", "expected true or false", None),
         ("tasks: {a: {margin: 1pt, margin: 2pt}}", "`margin` is there twice", None),
@@ -113,5 +120,21 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_options_change_every_rule() -> None:
-    found = policy("tasks: {mmlu: {margin: 3pt}}").changed(margin=Amount(5, "pt"))
-    assert found.defaults.margin == found.rules["mmlu"].margin == Amount(5, "pt")
+    found = policy("tasks: {mmlu: {margin: 3pt}}\nmean: {margin: 2pt}").changed(margin=Amount(5, "pt"))
+    assert [rule.margin for rule in found.every_rule()] == [Amount(5, "pt")] * 3
+
+
+def test_the_mean_decides_by_the_same_rules_as_a_task() -> None:
+    def mean(text: str) -> bool:
+        found = policy(text)
+        return found.judged_mean("mean", found.judged(ROOTS, INNER)).decides
+
+    assert not mean("")
+    assert not mean("mean: {margin: 2pt}")
+    assert mean("mean: {informational: false}")
+    assert mean("mean: {primary: true}")
+    assert not mean("mean: {informational: false}\ntasks: {mmlu: {primary: true}}")
+    assert judged("mean: {primary: true}")["mmlu"] == ("defaults", False)
+    assert policy("defaults: {margin: 3pt, floor: 10pt, require_gain: 1pt}\nmean:").mean == Rule(
+        margin=Amount(3, "pt"), informational=True
+    )

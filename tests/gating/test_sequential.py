@@ -191,7 +191,7 @@ def test_informational_tasks_are_not_evaluated() -> None:
     result, _ = gate(base, Knows(0.4), tasks[:1], policy("tasks: {shown: {informational: true}}"))
     assert [row.task for row in result.rows] == ["counts"]
     assert "not evaluated, as they do not decide: shown" in result.notes
-    with pytest.raises(UsageError, match="no task of the policy decides"):
+    with pytest.raises(UsageError, match=r"gate.yaml: no task decides"):
         gate(base, Knows(), tasks, policy('tasks: {"*": {informational: true}}'))
 
 

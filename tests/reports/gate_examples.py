@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import evalkit
 from evalkit.gating.result import BrokenItem, Check, Finding, GateResult, Looks, Reason, Status, TaskLooks
-from tests.gating.examples import pair, policy
+from tests.gating.examples import flipped, model, pair, policy, values
+from tests.result_examples import task_result
 
 HOSTILE = (
     "</failure>]]>&amp;<script>alert(1)</script>\x00\x1b[31mred\x08\x0b\ufffe\ud800\u202e\n"
@@ -18,6 +19,14 @@ HOSTILE = (
 def regressed() -> GateResult:
     """A real decision: one task that lost 5 points."""
     return evalkit.gate(*pair(60, 10), policy("defaults: {floor: 10pt}"))
+
+
+def mean_warns() -> GateResult:
+    """A real decision: two tasks pass, and their mean regressed, which only warns."""
+    bases = {name: values(1000, seed=place) for place, name in enumerate("ab")}
+    base = model("base", {name: task_result(one) for name, one in bases.items()})
+    tuned = model("tuned", {name: task_result(flipped(one, 30, 15)) for name, one in bases.items()})
+    return evalkit.gate(base, tuned, policy("defaults: {alpha: 0.04, margin: 1pt, on_undecided: pass}"))
 
 
 def passed() -> GateResult:

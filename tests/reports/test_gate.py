@@ -14,7 +14,16 @@ from rich.console import Console
 from evalkit.comparison import Verdict
 from evalkit.gating.result import BrokenItem, GateResult, Status
 from evalkit.reports.gate import LARGEST, MARKER, markdown, render
-from tests.reports.gate_examples import HOSTILE, every_status, finding, hostile, passed, regressed, sequential
+from tests.reports.gate_examples import (
+    HOSTILE,
+    every_status,
+    finding,
+    hostile,
+    mean_warns,
+    passed,
+    regressed,
+    sequential,
+)
 
 
 def printed(result: GateResult, width: int = 80, encoding: str = "utf-8") -> str:
@@ -79,7 +88,8 @@ def test_markdown() -> None:
     lines = text.splitlines()
     assert lines[0] == MARKER
     assert lines[1] == "## Evaluation gate failed on quiz"
-    assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10 / 60 | regressed |" in lines
+    assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10/60 | regressed |" in lines
+    assert "| task | n | before | after | change | 95% interval | fixed / broken | verdict |" in lines
     assert "<details><summary>20 documents that got worse</summary>" in lines
     assert markdown(passed()).count("<details>") == 0
 
@@ -108,3 +118,45 @@ def test_markdown_stays_small_and_says_what_is_left_out() -> None:
     assert len(text.encode()) < LARGEST + 1000
     assert "30 more tasks are in the JSON file" in text
     assert re.search(r"\d+ more are in the JSON file", text)
+
+
+def test_the_mean_has_its_row_and_its_warning_everywhere() -> None:
+    from evalkit.reports.annotations import workflow_commands
+    from evalkit.reports.junit import junit
+
+    result = mean_warns()
+    assert result.exit_code == 0
+    assert result.to_json()["rows"][-1]["task"] == "mean of 2 tasks"
+    assert "| mean of 2 tasks acc | 2,000 | 59.2% | 57.7% | -1.5 |" in markdown(result)
+    for text in (printed(result), re.sub(r"\\|\*", "", markdown(result))):
+        assert "warn" in text
+        assert "mean of 2 tasks: no loss beyond the margin: worse by 1.5 points" in text
+    (warning,) = workflow_commands(result)
+    assert warning.startswith("::warning title=evalkit gate%3A mean of 2 tasks")
+    assert b'testsuite name="mean of 2 tasks" tests="1" failures="0"' in junit(result)
+
+
+def test_numbers_and_words_are_those_of_compare() -> None:
+    """The same change in both tables, also of a metric that is no share and better when lower."""
+    import evalkit
+    from evalkit.reports.changes import change_rows
+    from evalkit.reports.comparison import render as render_comparison
+    from tests.gating.examples import model
+    from tests.result_examples import text_result
+
+    before, after = (
+        model(name, {"text": text_result([-rate - 0.01 * (place % 3) for place in range(40)])})
+        for name, rate in (("/home/me/base", 2.0), ("/home/me/tuned", 2.2))
+    )
+    compared, result = evalkit.compare(before, after), evalkit.gate(before, after)
+    (row,) = change_rows(compared)
+    (line,) = [line for line in markdown(result).splitlines() if line.startswith("| text")]
+    assert line.split(" | ")[1:7] == [row.n, row.before, row.after, row.difference, row.interval, row.moved]
+    stream = io.StringIO()
+    render_comparison(compared, Console(file=stream, width=80))
+    (first,) = [line for line in stream.getvalue().splitlines() if line.split()[:1] == ["task"]]
+    (second,) = [line for line in printed(result).splitlines() if line.split()[:1] == ["task"]]
+    assert first.split() == second.split()
+    assert printed(result).splitlines()[1] == "tuned against base, policy: built-in"
+    narrow = replace(result, rows=(replace(result.rows[0], alpha=0.1),))
+    assert "90% interval" in markdown(narrow)

@@ -1,0 +1,64 @@
+"""What is shown of the documents that got worse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import evalkit
+from evalkit.comparing.picked import picked_choice
+from evalkit.results import Run, SampleRow, samples_path, write_samples
+from tests.gating.examples import model
+from tests.result_examples import task_result
+
+CHOICES = (" yes", " a much longer answer")
+
+
+def row(identity: str, request: int, score: float, answer: str) -> SampleRow:
+    return SampleRow(
+        *("quiz", identity, 0, request, "score", 0, "Who?", CHOICES[request], 1, 1, score, [score], False, "", None, 0),
+        *("a much longer answer", answer),
+    )
+
+
+def saved(path: Path, name: str, values: list[float], second: float) -> Path:
+    """A run whose most probable choice is always the short one; the long one's log-probability is `second`."""
+    task = task_result(values)
+    value = task.metrics["acc"]
+    samples = tuple(
+        replace(one, metrics={"acc_norm": one.metrics["acc"]}, fields={**one.fields, "gold": 1}) for one in task.samples
+    )
+    run: Run = model(name, {"quiz": replace(task, metrics={"acc_norm": value}, samples=samples)})
+    run.save(path)
+    identity = next(one.id for place, one in enumerate(samples) if place == 0)
+    write_samples(samples_path(path), [row(identity, 0, -4.0, "yes"), row(identity, 1, second, "yes")])
+    return path
+
+
+def test_the_choice_is_that_of_the_judged_metric(tmp_path: Path) -> None:
+    base = saved(tmp_path / "base.json", "base", [1.0] * 60, -6.0)
+    tuned = saved(tmp_path / "tuned.json", "tuned", [0.0] * 30 + [1.0] * 30, -60.0)
+    result = evalkit.gate(base, tuned)
+    (item,) = [item for item in result.broken if item.prompt]
+    assert (item.before, item.after) == ("a much longer answer", "yes")
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "value", "expected"),
+    [
+        ("acc", [-4.0, -6.0], 0.0, None),
+        ("acc_norm", [-4.0, -6.0], 1.0, 1),
+        ("acc_norm", [-4.0, -60.0], 0.0, 0),
+        ("acc_bytes", [-4.0, -6.0], 1.0, 1),
+        ("acc_norm", [-4.0, -6.0], 0.0, None),  # the task measures its choices otherwise
+        ("acc_norm", [None, -6.0], 1.0, 1),
+    ],
+)
+def test_picked(metric: str, scores: list[float | None], value: float, expected: int | None) -> None:
+    assert picked_choice(metric, CHOICES, scores, [1], value) == expected
+
+
+def test_an_empty_choice_loses() -> None:
+    assert picked_choice("acc_norm", ["", " b"], [-0.1, -9.0], [1], 1.0) == 1
