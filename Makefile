@@ -39,7 +39,7 @@ bench: .venv/test ## evalkit beside lm-eval and vLLM, in seconds; vLLM only afte
 bench-generation: .venv/test ## generated text: evalkit beside lm-eval, transformers' generate and its continuous batching
 	$(BIN)/python -m benchmarks.generation $(WITH_DATA) --output build/speed/generation.json
 
-calibration: .venv/test ## do the intervals cover, do the tests keep their level? Simulated, two to three minutes on one core
+calibration: .venv/test ## do the intervals cover, do the tests keep their level? Simulated, some five minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration
 
 setup: .venv/test

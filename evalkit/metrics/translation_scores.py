@@ -53,7 +53,8 @@ def chrf_scores(sums: Array) -> Array:
     orders = np.maximum(known.sum(axis=1), 1)
     precision = (known * matches / np.maximum(system, 1)).sum(axis=1) / orders
     recall = (known * matches / np.maximum(reference, 1)).sum(axis=1) / orders
-    return 100 * 5 * precision * recall / np.maximum(4 * precision + recall, 1e-300)
+    scores = 5 * precision * recall / np.maximum(4 * precision + recall, 1e-300)
+    return np.asarray(100 * scores, dtype=np.float64)
 
 
 def ter_scores(sums: Array) -> Array:

@@ -112,7 +112,7 @@ class _Sides:
         found = np.empty(len(swaps))
         for number, swapped in enumerate(swaps):
             flags = np.zeros(len(self.first), dtype=bool)
-            for group in np.flatnonzero(swapped):
+            for group in np.flatnonzero(swapped).tolist():
                 flags[self.varied[group]] = True
             mask = flags.reshape(-1, *[1] * (self.first.ndim - 1))
             sides = np.where(mask, self.first, self.second), np.where(mask, self.second, self.first)
