@@ -52,6 +52,7 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "chips": list(_chips(comparison)),
         "tally": list(_tally(comparison)),
         "overall": _overall(comparison),
+        "overall_mark": _overall_mark(comparison),
         "remarks": list(map(visible, comparison.notes)),
         "forests": list(_forests(comparison)),
         "level": _level(comparison),
@@ -153,6 +154,12 @@ def _overall(comparison: Comparison) -> str:
     return text + (f" ({_level(comparison)} interval {ends})." if ends else ".")
 
 
+def _overall_mark(comparison: Comparison) -> tuple[str, str]:
+    """Mark and word of the verdict on the mean, which the tally of tasks does not count."""
+    change = comparison.overall
+    return ("none", "") if change is None else (KIND[change.verdict], change.verdict.value)
+
+
 # --- the picture
 
 
@@ -229,14 +236,6 @@ def _made(comparison: Comparison) -> dict[str, Any]:
     paths = [side.path for side in sides]
     commands = [
         {"about": "This comparison again", "text": made.command("compare", *paths, "--html", "comparison.html")}
-    ]
-    commands += [
-        {
-            "about": f"Recompute every metric of {visible(side.label)} from its sample log",
-            "text": made.command("verify", side.path),
-        }
-        for side in sides
-        if side.path and side.origin == "evalkit"
     ]
     found = {f"Notes on {visible(side.label)}": notes(side.run) for side in sides}
     return {

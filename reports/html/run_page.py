@@ -251,7 +251,6 @@ def _made(run: Run, samples_log: Path | None) -> dict[str, Any]:
     if samples_log is not None:
         result = samples_log.with_name(samples_log.name.replace(".samples.parquet", ".json"))
         commands = [
-            {"about": "Recompute every metric from the sample log", "text": made.command("verify", result)},
             {
                 "about": "Compare with another run",
                 "text": made.command("compare", result, "other.json", "--html", "comparison.html"),

@@ -71,9 +71,15 @@ def is_large(comparison: Comparison, task: TaskChange) -> bool:
     return len(members) > FOLDED_FROM and not any(member.members for member in members)
 
 
+MEAN = "mean over tasks"
+"""Name of the row of the mean; no task's name has spaces."""
+
+
 def table(comparison: Comparison) -> list[ChangeRow]:
-    """The main metric of every task and group."""
-    return [
+    """The mean over tasks, where there is one, then the main metric of every task and group."""
+    overall = comparison.overall
+    mean = [] if overall is None else [change_row(MEAN, "", 0, True, overall)]
+    return mean + [
         change_row(name, parent, depth, bool(comparison.tasks[name].members), comparison.tasks[name].change)
         for name, parent, depth in tree(comparison)
     ]
@@ -126,7 +132,7 @@ def forest_rows(comparison: Comparison, *, percent: bool) -> list[ForestRow]:
     """Rows of the plot of gains, siblings sorted by effect; either the metrics in percent or the others."""
     rows = []
     if percent and comparison.overall is not None:
-        rows.append(_forest_row("mean over tasks", 0, True, comparison.overall))
+        rows.append(_forest_row(MEAN, 0, True, comparison.overall))
     return rows + list(_forest_branch(comparison, comparison.roots, 0, percent))
 
 
