@@ -13,11 +13,11 @@ from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, unusual
 from evalkit.reports.html.explorer import Explorer, context, explore
-from evalkit.reports.html.forest import ForestRow, forest
+from evalkit.reports.html.forest import forest
 from evalkit.reports.html.heat import category_bars, heat_maps
 from evalkit.reports.html.items import Item, comparison_items, leaves
 from evalkit.reports.html.plots import loss_chart
-from evalkit.reports.html.verdicts import KIND, forest_rows, is_large, other_rows, share, table
+from evalkit.reports.html.verdicts import KIND, Panel, is_large, other_rows, panels, share, table
 from evalkit.reports.notes import notes
 from evalkit.reports.text import visible
 from evalkit.results import samples_path
@@ -164,17 +164,24 @@ def _overall_mark(comparison: Comparison) -> tuple[str, str]:
 
 
 def _forests(comparison: Comparison) -> Iterator[Chart]:
-    percent, others = (forest_rows(comparison, percent=percent) for percent in (True, False))
-    if percent:
-        yield _forest(comparison, "Difference in points", percent, "points")
-    if others:
-        yield _forest(
-            comparison, "Gain, in each metric's own unit; where less is better the sign is turned", others, "gain"
-        )
+    for panel in panels(comparison):
+        if not panel.metric:
+            yield _forest(comparison, "Difference in points", panel, "points")
+        elif panel.is_relative:
+            name = visible(panel.metric).replace("_", " ")
+            yield _forest(
+                comparison, f"Relative change of {name}", panel, "percent (100 times the logarithm of after / before)"
+            )
+        else:
+            name = visible(panel.metric).replace("_", " ")
+            yield _forest(comparison, f"Difference in {name}", panel, name)
 
 
-def _forest(comparison: Comparison, title: str, rows: Sequence[ForestRow], axis: str) -> Chart:
-    about = "Each dot is a task: right of the line the second run is better. "
+def _forest(comparison: Comparison, title: str, panel: Panel, axis: str) -> Chart:
+    rows = panel.rows
+    better = "left" if panel.lower_is_better else "right"
+    about = "Less is better. " if panel.lower_is_better else ""
+    about += f"Each dot is a task: {better} of the line the second run is better. "
     about += f"The line through it is the {_level(comparison)} interval."
     kinds = {row.kind for row in rows}
     key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]

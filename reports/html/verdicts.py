@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -128,43 +129,99 @@ def change_row(name: str, parent: str, depth: int, is_group: bool, change: Chang
     )
 
 
-def forest_rows(comparison: Comparison, *, percent: bool) -> list[ForestRow]:
-    """Rows of the plot of gains, siblings sorted by effect; either the metrics in percent or the others."""
-    rows = []
-    if percent and comparison.overall is not None:
-        rows.append(_forest_row(MEAN, 0, True, comparison.overall))
-    return rows + list(_forest_branch(comparison, comparison.roots, 0, percent))
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A plot of differences that have one unit.
+
+    Attributes:
+        metric: The metric's name; empty for all that are in percent.
+        lower_is_better: Its direction.
+        is_relative: Whether differences are log ratios, after to before, in percent.
+        rows: Siblings sorted by effect.
+    """
+
+    metric: str
+    lower_is_better: bool
+    is_relative: bool
+    rows: list[ForestRow]
 
 
-def _forest_branch(comparison: Comparison, names: tuple[str, ...], depth: int, percent: bool) -> Iterator[ForestRow]:
+def panels(comparison: Comparison) -> list[Panel]:
+    """Metrics in percent share a plot; each of the others has one, for it has a unit of its own."""
+    found: dict[str, Panel] = {}
+    for row, change in _forest_rows(comparison):
+        key = "" if share(change) else change.metric
+        panel = Panel(key, bool(key) and not change.higher_is_better, is_relative(change), [])
+        found.setdefault(key, panel).rows.append(row)
+    return list(found.values())
+
+
+def is_relative(change: Change) -> bool:
+    """Whether its difference is shown as a ratio: perplexities of two texts may be a thousandfold apart."""
+    return "perplexity" in change.metric and min(change.before, change.after) > 0
+
+
+def _forest_rows(comparison: Comparison) -> Iterator[tuple[ForestRow, Change]]:
+    overall = comparison.overall
+    if overall is not None:
+        yield _forest_row(MEAN, 0, True, overall), overall
+    yield from _forest_branch(comparison, comparison.roots, 0)
+
+
+def _forest_branch(
+    comparison: Comparison, names: tuple[str, ...], depth: int
+) -> Iterator[tuple[ForestRow, Change]]:
     known = [name for name in names if name in comparison.tasks]
     for name in sorted(known, key=lambda one: -comparison.tasks[one].change.gain):
         task = comparison.tasks[name]
-        if share(task.change) == percent:
-            yield _forest_row(name, depth, bool(task.members), task.change)
+        yield _forest_row(name, depth, bool(task.members), task.change), task.change
         if not is_large(comparison, task):
-            yield from _forest_branch(comparison, task.members, depth + 1, percent)
+            yield from _forest_branch(comparison, task.members, depth + 1)
 
 
 def _forest_row(name: str, depth: int, is_group: bool, change: Change) -> ForestRow:
+    """A row with the difference as the table has it, its sign too."""
     percent = share(change)
-    scale = 100 if percent else 1
-    limits = change.gain_interval
+    relative = is_relative(change)
     word = change.verdict.value
-    gain = figures.difference(change.gain, percent)
-    ends = figures.difference_limits(limits, percent)
-    about = f"{name}: {gain}{' points' if percent else ''}"
-    about += f", interval {ends}" if ends else ""
-    about += f", {figures.count(change.n)} documents, {word}"
+    if relative:
+        value, limits, margin = _log_ratio(change)
+        shown, ends = f"{figures.difference(value / 100, True)}%", figures.difference_limits(
+            None if limits is None else (limits[0] / 100, limits[1] / 100), True
+        )
+    else:
+        scale = 100 if percent else 1
+        value, margin = scale * change.difference, scale * change.margin
+        limits = None if change.interval is None else (scale * change.interval[0], scale * change.interval[1])
+        shown, ends = figures.difference(change.difference, percent), figures.difference_limits(change.interval, percent)
+    unit = " points" if percent else f" in {change.metric}"
+    about = f"{name}: {shown}{unit}" + (f", interval {ends}" if ends else "")
+    if not percent:
+        about += f", {figures.score(change.before, False)} to {figures.score(change.after, False)}"
     return ForestRow(
         name=name,
         depth=depth,
         is_group=is_group,
-        value=scale * change.gain,
-        limits=None if limits is None else (scale * limits[0], scale * limits[1]),
+        value=value,
+        limits=limits,
         kind=KIND[change.verdict],
-        text=f"{gain}  {word}",
-        short=gain,
-        about=about,
-        margin=scale * change.margin if change.margin else None,
+        text=f"{shown}  {word}",
+        short=shown,
+        about=f"{about}, {figures.count(change.n)} documents, {word}",
+        margin=margin if change.margin else None,
     )
+
+
+def _log_ratio(change: Change) -> tuple[float, tuple[float, float] | None, float]:
+    """100 ln(after / before), its limits, and the margin as the ratio that it is of the first run's score.
+
+    The limits are those of the difference in the same proportion, so that they hold 0 just where those of the difference do.
+    """
+    value = 100 * math.log(change.after / change.before)
+    margin = 100 * math.log1p(change.margin / change.before)
+    if change.interval is None or change.difference == 0:
+        scale = 100 / change.after
+    else:
+        scale = value / change.difference
+    limits = None if change.interval is None else (scale * change.interval[0], scale * change.interval[1])
+    return value, limits, margin
