@@ -111,7 +111,10 @@ def command(
     if output is not None:
         _write_json(found.to_json(), output)
     if html is not None:
-        found.to_html(html)
+        from evalkit.cli.output import print_note
+        from evalkit.reports.html import write_comparison
+
+        write_comparison(found, html, print_note)
     _show(found, output_format, paths, expand, 10 if flips is None else flips, unpaired)
     _check_compared([found])
 

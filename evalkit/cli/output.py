@@ -22,3 +22,8 @@ def write_text(path: Path, text: str) -> None:
 def print_text(text: str) -> None:
     """Prints to standard output what is data, without a further line end."""
     typer.echo(text, nl=False)
+
+
+def print_note(text: str) -> None:
+    """Prints to standard error what the user should know beside the result."""
+    typer.echo(f"note: {text}", err=True)

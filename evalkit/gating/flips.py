@@ -10,6 +10,7 @@ from evalkit.errors import UsageError
 from evalkit.gating.measure import leaves
 from evalkit.gating.result import BrokenItem
 from evalkit.results import SampleRow, read_samples, samples_path
+from evalkit.sample_log import mismatch
 
 SHOWN = 20
 """Documents in all."""
@@ -56,6 +57,8 @@ def _texts(side: Side, wanted: set[tuple[str, str]]) -> Texts:
     if side.path is None or not wanted or not samples_path(side.path).is_file():
         return found
     try:
+        if mismatch(side.run, samples_path(side.path), is_part=True) is not None:
+            return {}  # another run's
         for row in read_samples(samples_path(side.path), ids={identity for _, identity in wanted}):
             if (row.task, row.id) in wanted:
                 found.setdefault((row.task, row.id), []).append(row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from evalkit.comparison import Comparison, FieldDifference, Side, Verdict
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, unusual
-from evalkit.reports.html.explorer import Explorer, context, explore
+from evalkit.reports.html.explorer import Explorer, context, explore, own_log
 from evalkit.reports.html.forest import forest
 from evalkit.reports.html.heat import category_bars, heat_maps
-from evalkit.reports.html.items import Item, comparison_items, leaves
+from evalkit.reports.html.items import comparison_items, leaves
 from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.html.verdicts import KIND, Panel, is_large, other_rows, panels, share, table
 from evalkit.reports.notes import notes
@@ -39,8 +39,8 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
     """
     sides = (comparison.before, comparison.after)
     items = comparison_items(comparison)
-    explorer = explore(items, [side.label for side in sides], [_log(side) for side in sides])
-    charts, tables = _where(comparison, items, explorer)
+    explorer = explore(items, [side.label for side in sides], [own_log(side.run, _log(side)) for side in sides])
+    charts, tables = _where(comparison, explorer)
     return {
         "title": f"{visible(comparison.before.label)} → {visible(comparison.after.label)}",
         "version": evalkit.__version__,
@@ -196,7 +196,7 @@ def _forest(comparison: Comparison, title: str, panel: Panel, axis: str) -> Char
 # --- where it happens
 
 
-def _where(comparison: Comparison, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
+def _where(comparison: Comparison, explorer: Explorer) -> tuple[list[Chart], list[Table]]:
     charts = [*heat_maps(comparison), *category_bars(comparison)]
     told = [
         (name, word, counts)
@@ -212,7 +212,7 @@ def _where(comparison: Comparison, items: Sequence[Item], explorer: Explorer) ->
     curve = made.loss_curve(comparison.after.run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(items, explorer.records, ("before", "after"))
+    more, tables = diagnose(explorer.items, explorer.records, ("before", "after"))
     causes = _causes(comparison)
     return charts + more, [*([causes] if causes else []), *tables]
 

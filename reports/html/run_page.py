@@ -11,9 +11,9 @@ import evalkit
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, run_outcomes
-from evalkit.reports.html.explorer import Explorer, context, explore
+from evalkit.reports.html.explorer import Explorer, context, explore, own_log
 from evalkit.reports.html.forest import ForestRow, forest
-from evalkit.reports.html.items import Item, run_items
+from evalkit.reports.html.items import run_items
 from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, is_large, is_percentage, score_rows
@@ -39,8 +39,8 @@ def run_context(run: Run, samples_log: Path | None) -> dict[str, Any]:
     """
     items = run_items(run)
     name = visible(_label(run))
-    explorer = explore(items, [name], [samples_log])
-    charts, tables = _answers(run, items, explorer)
+    explorer = explore(items, [name], [own_log(run, samples_log)])
+    charts, tables = _answers(run, explorer)
     return {
         "title": name,
         "version": evalkit.__version__,
@@ -236,13 +236,13 @@ def _table(run: Run) -> list[RunRow]:
 # --- answers
 
 
-def _answers(run: Run, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
+def _answers(run: Run, explorer: Explorer) -> tuple[list[Chart], list[Table]]:
     found = outcomes(run_outcomes(run))
     charts = [found] if found else []
     curve = made.loss_curve(run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(items, explorer.records, [visible(_label(run))])
+    more, tables = diagnose(explorer.items, explorer.records, [visible(_label(run))])
     return charts + more, tables
 
 

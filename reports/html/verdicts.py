@@ -168,9 +168,7 @@ def _forest_rows(comparison: Comparison) -> Iterator[tuple[ForestRow, Change]]:
     yield from _forest_branch(comparison, comparison.roots, 0)
 
 
-def _forest_branch(
-    comparison: Comparison, names: tuple[str, ...], depth: int
-) -> Iterator[tuple[ForestRow, Change]]:
+def _forest_branch(comparison: Comparison, names: tuple[str, ...], depth: int) -> Iterator[tuple[ForestRow, Change]]:
     known = [name for name in names if name in comparison.tasks]
     for name in sorted(known, key=lambda one: -comparison.tasks[one].change.gain):
         task = comparison.tasks[name]
@@ -186,14 +184,18 @@ def _forest_row(name: str, depth: int, is_group: bool, change: Change) -> Forest
     word = change.verdict.value
     if relative:
         value, limits, margin = _log_ratio(change)
-        shown, ends = f"{figures.difference(value / 100, True)}%", figures.difference_limits(
-            None if limits is None else (limits[0] / 100, limits[1] / 100), True
+        shown, ends = (
+            f"{figures.difference(value / 100, True)}%",
+            figures.difference_limits(None if limits is None else (limits[0] / 100, limits[1] / 100), True),
         )
     else:
         scale = 100 if percent else 1
         value, margin = scale * change.difference, scale * change.margin
         limits = None if change.interval is None else (scale * change.interval[0], scale * change.interval[1])
-        shown, ends = figures.difference(change.difference, percent), figures.difference_limits(change.interval, percent)
+        shown, ends = (
+            figures.difference(change.difference, percent),
+            figures.difference_limits(change.interval, percent),
+        )
     unit = " points" if percent else f" in {change.metric}"
     about = f"{name}: {shown}{unit}" + (f", interval {ends}" if ends else "")
     if not percent:

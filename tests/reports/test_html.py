@@ -108,6 +108,48 @@ def test_the_order_is_verdict_picture_table_places_documents_origin(page: str, c
     assert "</td>" in page.partition('<section id="where"')[0]  # the table is HTML, not data
 
 
+def test_the_mean_is_in_the_table_and_beside_the_tally(page: str, comparison: Comparison) -> None:
+    assert comparison.overall is not None
+    assert page.count('<th scope="row">mean over tasks') == 1
+    (mark,) = re.findall(r'<p class="overall">.*?</p>', page)
+    assert comparison.overall.verdict.value in Reader(mark).text
+    assert "<dt>mean over tasks" in page
+
+
+def test_the_verdict_comes_right_after_the_task(page: str) -> None:
+    first = page.index(">task</th>")
+    assert (
+        page.index(">verdict</th>", first) < page.index("difference</abbr>", first) < page.index(">before</th>", first)
+    )
+
+
+def test_no_command_is_offered_that_does_not_exist(page: str, tmp_path: Path) -> None:
+    from typer.main import get_command
+
+    from evalkit.cli.main import app
+
+    text = page + write_run(run({"quiz": task_result([1, 0])}), tmp_path / "run.html").read_text()
+    offered = {word for word in re.findall(r"<code>evalkit ([a-z]+)", text)}
+    assert offered <= set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert "compare" in offered
+
+
+def test_another_runs_log_is_left_out_and_said(comparison: Comparison, tmp_path: Path) -> None:
+    assert comparison.before.path is not None
+    assert comparison.after.path is not None
+    other = comparison.after.path.with_name("other.json")
+    comparison.before.run.save(other)
+    samples_path(other).write_bytes(samples_path(comparison.after.path).read_bytes())
+    notes: list[str] = []
+    text = write_run(comparison.before.run, tmp_path / "page.html", samples_path(other), notes.append).read_text()
+    assert "is of another run and was left out" in Reader(text).text
+    assert not packed(text, 'class="chunk"')
+    assert len(notes) == 1
+    own = write_run(comparison.before.run, tmp_path / "own.html", samples_path(comparison.before.path), notes.append)
+    assert packed(own.read_text(), 'class="chunk"')
+    assert len(notes) == 1
+
+
 def test_what_models_write_is_text_only(page: str) -> None:
     assert "<script>window.hacked" not in page
     assert "<img" not in page
