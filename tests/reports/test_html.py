@@ -260,8 +260,28 @@ def test_ranking(tmp_path: Path) -> None:
     assert "small <b>" in reader.text
     assert "<b>:" not in text
     assert "rows 2 to 3 are tied" in text
-    assert "tiny lacks hellaswag" in reader.text
-    assert "67.5" in reader.text  # beyond chance
+    assert "67.5" in reader.text  # chance-corrected
+    assert not {"beyond chance", "place", "tied with"} & {word.strip() for word in reader.words}
+    for word in ("rank", "average", "ties", "chance-corrected", "as the first Open LLM Leaderboard averaged"):
+        assert word in reader.text
+    assert "Each interval is for one pair alone" in reader.text
+    assert text.count("not told from") >= 3
+
+
+def test_a_leaderboard_of_one_perplexity_names_it(tmp_path: Path) -> None:
+    from evalkit.comparing.ranking import leaderboard
+
+    paths = [tmp_path / f"{name}.json" for name in "ab"]
+    for place, rate in zip(paths, (1.0, 1.4), strict=True):
+        run({"wiki": text_result([-rate - 0.01 * one for one in range(9)])}).save(place)
+    words = Reader(write_ranking(leaderboard(paths), tmp_path / "page.html").read_text()).text
+    assert "is first on wiki (word_perplexity)." in words
+    assert "Less is better" in words
+    assert "mean over" not in words
+    assert "1 task and 9 documents" in words
+    assert "the one pair" in words
+    assert "all 1 pairs" not in words
+    assert "chance-corrected" not in words
 
 
 def test_the_same_results_give_the_same_page(comparison: Comparison, page: str, tmp_path: Path) -> None:
