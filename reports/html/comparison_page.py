@@ -41,8 +41,10 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
     items = comparison_items(comparison)
     explorer = explore(items, [side.label for side in sides], [own_log(side.run, _log(side)) for side in sides])
     charts, tables = _where(comparison, explorer)
+    arrow = "→" if _compared(comparison) else "and"
     return {
-        "title": f"{visible(comparison.before.label)} → {visible(comparison.after.label)}",
+        "title": f"{visible(comparison.before.label)} {arrow} {visible(comparison.after.label)}",
+        "arrow": arrow,
         "version": evalkit.__version__,
         "sections": _sections(bool(charts or tables)),
         "headline": _sentence(visible(comparison.headline())),
@@ -63,6 +65,11 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "made": _made(comparison),
         **context(explorer),
     }
+
+
+def _compared(comparison: Comparison) -> list[str]:
+    """Tasks that can be compared."""
+    return [name for name in leaves(comparison) if comparison.tasks[name].change.verdict is not Verdict.NOT_COMPARABLE]
 
 
 def _sentence(text: str) -> str:
@@ -128,7 +135,8 @@ def _difference(one: FieldDifference) -> str:
     where = f" ({', '.join(map(visible, one.tasks[:2]))}{' …' if len(one.tasks) > 2 else ''})" if one.tasks else ""
     values = [_shortened(value) for value in (one.before, one.after)]
     allowed = ", allowed" if one.allowed else ""
-    return f"{visible(one.field)}: {values[0]} → {values[1]}{where}{allowed}"
+    between = "/" if one.blocks and not one.allowed else "→"
+    return f"{visible(one.field)}: {values[0]} {between} {values[1]}{where}{allowed}"
 
 
 def _shortened(text: str) -> str:
@@ -212,7 +220,9 @@ def _where(comparison: Comparison, explorer: Explorer) -> tuple[list[Chart], lis
     curve = made.loss_curve(comparison.after.run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(explorer.items, explorer.records, ("before", "after"))
+    known = set(_compared(comparison))
+    items = [item for item in explorer.items if item.task in known]
+    more, tables = diagnose(items, explorer.records, ("before", "after"))
     causes = _causes(comparison)
     return charts + more, [*([causes] if causes else []), *tables]
 
@@ -223,7 +233,7 @@ def _causes(comparison: Comparison) -> Table | None:
     for name in comparison.roots:
         change = comparison.tasks[name].change
         parts = change.attribution.parts if change.attribution else {}
-        if len([part for part in parts.values() if part]) < 2:
+        if change.verdict is Verdict.NOT_COMPARABLE or len([part for part in parts.values() if part]) < 2:
             continue
         fixed, broken = (change.attribution.fixed, change.attribution.broken) if change.attribution else ({}, {})
         for cause, part in parts.items():

@@ -54,6 +54,8 @@ Explorer.prototype.start = function () {
     options("sort", [["", "what needs a look"], ["sure", "most clearly wrong"], ["close", "closest call"], ["clear", "most clearly right"], ["task", "task"]]);
   }
   if (this.compared && !index.gain.some((gain) => gain)) form.elements.show.value = "";
+  if (this.compared && !index.causes.length) form.elements.cause.closest("label").hidden = true;
+  if (this.compared && index.gain.every((gain) => gain === null)) form.elements.show.closest("label").hidden = true;
   this.list.append(this.space);
   this.root.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -201,7 +203,7 @@ Explorer.prototype.row = function (place) {
     make(
       "span",
       { class: "about" },
-      this.compared ? make("span", { class: kind }, sign(kind), outcomes[0] === outcomes[1] ? outcomes[0] : outcomes.join(" → ")) : make("span", {}, sign(`outcome-${outcomes[0]}`), outcomes[0]),
+      this.compared ? make("span", { class: kind }, sign(kind), outcomes[0] === outcomes[1] ? outcomes[0] : outcomes.join(gain === null ? " / " : " → ")) : make("span", {}, sign(`outcome-${outcomes[0]}`), outcomes[0]),
       make("span", { class: "task" }, index.tasks[index.task[item]]),
       last === null ? null : make("span", { class: "number", title: `margin in ${index.units[index.unit[item]]}: how far the best right choice is ahead of the best wrong one, as the main metric counts` }, signed(last)),
     ),

@@ -134,6 +134,8 @@ def _view(
     total = figures.count(packed.total)
     if compared:
         lead = f"{figures.count(flips)} of {total} documents that both runs answered have another score than before."
+        if items and all(item.gain is None for item in items):
+            lead = f"{total} documents that both runs have; which answer is better cannot be said."
     else:
         lead = f"All {total} documents, those without a readable answer and wrong ones first."
         if packed.total == 1:
@@ -184,7 +186,7 @@ def _plain(item: Item, labels: Sequence[str], records: Sequence[Record | None]) 
             # other metrics pick otherwise than the log says
             text += f": {one.answer}"
         lines.append((visible(label), text))
-    outcomes = " → ".join(visible(side.outcome) for side in item.sides)
+    outcomes = (" / " if item.gain is None else " → ").join(visible(side.outcome) for side in item.sides)
     cause = f", {item.cause}" if item.cause else ""
     prompt = _text(known[0].prompt, 600, end=True) if known else ""
     return PlainItem(visible(item.task), visible(item.id), outcomes + cause, prompt, tuple(lines))

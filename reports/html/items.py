@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from evalkit.comparison import Comparison, Flip
+from evalkit.comparison import Comparison, Flip, Verdict
 from evalkit.reports.html.judging import Judgement, judge
 from evalkit.reports.html.records import Record
 from evalkit.results import Run, Sample
@@ -127,12 +127,15 @@ def _task_items(comparison: Comparison, name: str) -> Iterator[Item]:
         {sample.id: sample for sample in side.run.tasks[name].samples} for side in (comparison.before, comparison.after)
     )
     flips: Mapping[str, Flip] = {flip.id: flip for flip in comparison.tasks[name].flips}
-    metric = comparison.tasks[name].change.metric
+    change = comparison.tasks[name].change
+    metric = change.metric
+    # of answers to different questions neither is better
+    comparable = change.verdict is not Verdict.NOT_COMPARABLE
     for identifier, first in before.items():
         second = after.get(identifier)
         if second is None:
             continue
-        flip = flips.get(identifier)
-        scored = metric in first.metrics and metric in second.metrics
+        flip = flips.get(identifier) if comparable else None
+        scored = comparable and metric in first.metrics and metric in second.metrics
         gain = flip.gain if flip else 0.0 if scored else None
         yield Item(name, identifier, (first, second), gain, flip.cause.value if flip else "", metric)

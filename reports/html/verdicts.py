@@ -38,8 +38,7 @@ class ChangeRow:
     after: str
     difference: str
     interval: str
-    fixed: str
-    broken: str
+    moved: str
     p: str
     detectable: str
     kind: str
@@ -96,13 +95,14 @@ def other_rows(comparison: Comparison) -> list[ChangeRow]:
 
 
 def change_row(name: str, parent: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
-    """A change as a line of the table."""
+    """A change as a line of the table; what cannot be compared has its two scores and no difference."""
     percent = share(change)
+    compared = change.verdict is not Verdict.NOT_COMPARABLE
     numbers = {
         "n": float(change.n),
         "before": change.before,
         "after": change.after,
-        "difference": change.gain,
+        "difference": change.gain if compared else 0.0,
         "p": 2.0 if change.p_adjusted is None else change.p_adjusted,
         "detectable": -1.0 if change.detectable is None else change.detectable,
     }
@@ -116,12 +116,13 @@ def change_row(name: str, parent: str, depth: int, is_group: bool, change: Chang
         n=figures.count(change.n),
         before=figures.score(change.before, percent),
         after=figures.score(change.after, percent),
-        difference=figures.difference(change.difference, percent),
-        interval=figures.difference_limits(change.interval, percent),
-        fixed=figures.count(change.fixed),
-        broken=figures.count(change.broken),
-        p=figures.probability(change.p_adjusted),
-        detectable="" if change.detectable is None else figures.difference(change.detectable, percent).lstrip("+"),
+        difference=figures.difference(change.difference, percent) if compared else "",
+        interval=figures.difference_limits(change.interval, percent) if compared else "",
+        moved=f"{figures.count(change.fixed)} / {figures.count(change.broken)}" if compared else "",
+        p=figures.probability(change.p_adjusted) if compared else "",
+        detectable=""
+        if change.detectable is None or not compared
+        else figures.difference(change.detectable, percent).lstrip("+"),
         kind=KIND[change.verdict],
         verdict=change.verdict.value,
         reason=re.sub(r"(?<![\w.])-(?=\d)", figures.MINUS, visible(change.reason)),
@@ -147,9 +148,14 @@ class Panel:
 
 
 def panels(comparison: Comparison) -> list[Panel]:
-    """Metrics in percent share a plot; each of the others has one, for it has a unit of its own."""
+    """Metrics in percent share a plot; each of the others has one, for it has a unit of its own.
+
+    What cannot be compared is in none.
+    """
     found: dict[str, Panel] = {}
     for row, change in _forest_rows(comparison):
+        if change.verdict is Verdict.NOT_COMPARABLE:
+            continue
         key = "" if share(change) else change.metric
         panel = Panel(key, bool(key) and not change.higher_is_better, is_relative(change), [])
         found.setdefault(key, panel).rows.append(row)

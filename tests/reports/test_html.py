@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.comparison import Comparison, FieldDifference
+from evalkit.comparison import Change, Comparison, FieldDifference, Verdict
 from evalkit.errors import OutputError, UsageError
 from evalkit.reports.html import write_comparison, write_ranking, write_run
 from evalkit.reports.html.packing import CHUNK
@@ -121,6 +121,29 @@ def test_the_verdict_comes_right_after_the_task(page: str) -> None:
     assert (
         page.index(">verdict</th>", first) < page.index("difference</abbr>", first) < page.index(">before</th>", first)
     )
+
+
+def test_what_cannot_be_compared_is_not_judged(comparison: Comparison, tmp_path: Path) -> None:
+    def stopped(change: Change) -> Change:
+        return replace(change, verdict=Verdict.NOT_COMPARABLE, interval=None, p=None, p_adjusted=None)
+
+    tasks = {name: replace(task, change=stopped(task.change)) for name, task in comparison.tasks.items()}
+    overall = None if comparison.overall is None else stopped(comparison.overall)
+    text = write_comparison(replace(comparison, tasks=tasks, overall=overall), tmp_path / "page.html").read_text()
+    (index,) = packed(text, 'id="index"')
+    assert set(index["gain"]) == {None}
+    assert index["causes"] == []
+    shown = Reader(re.sub(r"<(script|style).*?</\1>", "", text, flags=re.DOTALL)).text
+    for word in (
+        "→",
+        "task by task,",
+        "What moved",
+        "Difference in points",
+        "exam, task by task",
+        "What the difference",
+    ):
+        assert word not in shown
+    assert "No task can be compared" in shown
 
 
 def test_no_command_is_offered_that_does_not_exist(page: str, tmp_path: Path) -> None:
