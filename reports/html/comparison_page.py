@@ -17,7 +17,8 @@ from evalkit.reports.html.forest import forest
 from evalkit.reports.html.heat import category_bars, heat_maps
 from evalkit.reports.html.items import comparison_items, leaves
 from evalkit.reports.html.plots import loss_chart
-from evalkit.reports.html.verdicts import KIND, Panel, is_large, other_rows, panels, share, table
+from evalkit.reports.html.room import PLOT_ROWS, TABLE_ROWS, left_out
+from evalkit.reports.html.verdicts import KIND, WHICH, Panel, is_large, other_rows, panels, share, shown_rows, table
 from evalkit.reports.notes import notes
 from evalkit.reports.text import visible
 from evalkit.results import samples_path
@@ -42,6 +43,7 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
     explorer = explore(items, [side.label for side in sides], [own_log(side.run, _log(side)) for side in sides])
     charts, tables = _where(comparison, explorer)
     arrow = "→" if _compared(comparison) else "and"
+    rows, others = table(comparison), other_rows(comparison)
     return {
         "title": f"{visible(comparison.before.label)} {arrow} {visible(comparison.after.label)}",
         "arrow": arrow,
@@ -58,8 +60,10 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "remarks": list(map(visible, comparison.notes)),
         "forests": list(_forests(comparison)),
         "level": _level(comparison),
-        "rows": table(comparison),
-        "others": other_rows(comparison),
+        "rows": shown_rows(rows),
+        "rows_left": left_out(len(rows), TABLE_ROWS, WHICH),
+        "others": shown_rows(others),
+        "others_left": left_out(len(others), TABLE_ROWS, WHICH),
         "charts": charts,
         "tables": tables,
         "made": _made(comparison),
@@ -103,9 +107,14 @@ def _subline(comparison: Comparison) -> str:
     tasks = len(leaves(comparison))
     after = comparison.after.run
     shots = sorted({after.tasks[name].shots for name in leaves(comparison)})
-    parts = [f"{figures.count(paired)} documents paired", f"{tasks} task{'' if tasks == 1 else 's'}"]
+    parts = [
+        f"{figures.count(paired)} document{'' if paired == 1 else 's'} paired",
+        f"{tasks} task{'' if tasks == 1 else 's'}",
+    ]
     if shots:
-        parts.append(f"{shots[0] if len(shots) == 1 else f'{shots[0]} to {shots[-1]}'} shots")
+        parts.append(
+            f"{shots[0] if len(shots) == 1 else f'{shots[0]} to {shots[-1]}'} shot{'' if shots == [1] else 's'}"
+        )
     return ", ".join([*parts, visible(after.created[:10])])
 
 
@@ -119,13 +128,14 @@ def _chips(comparison: Comparison) -> Iterator[Chip]:
         yield Chip("warn", f"only a part of the documents: limit {visible(str(limit))}")
     dropped = sum(comparison.tasks[name].pairing.dropped for name in leaves(comparison))
     if dropped:
-        yield Chip("warn", f"{figures.count(dropped)} documents are in no pair")
+        said = "document is" if dropped == 1 else "documents are"
+        yield Chip("warn", f"{figures.count(dropped)} {said} in no pair")
     for side, word in ((comparison.before.run, "before"), (comparison.after.run, "after")):
         counts = [side.tasks[name].outcomes for name in leaves(comparison)]
         kinds = ("unparsed", "empty", "truncated", "refused", "errored")
         unread = sum(count.get(kind, 0) for count in counts for kind in kinds)
         if unread:
-            yield Chip("warn", f"{figures.count(unread)} answers unreadable {word}")
+            yield Chip("warn", f"{figures.count(unread)} answer{'' if unread == 1 else 's'} unreadable {word}")
     missing = [*comparison.only_before, *comparison.only_after]
     if missing:
         yield Chip("warn", f"in one run only: {', '.join(map(visible, missing[:3]))}{' …' if len(missing) > 3 else ''}")
@@ -146,7 +156,8 @@ def _shortened(text: str) -> str:
 
 def _tally(comparison: Comparison) -> Iterator[tuple[str, int, str]]:
     for verdict, number in comparison.counts().items():
-        if number or verdict in (Verdict.IMPROVED, Verdict.REGRESSED, Verdict.UNDECIDED):
+        judged = verdict in (Verdict.IMPROVED, Verdict.REGRESSED, Verdict.UNDECIDED) and _compared(comparison)
+        if number or judged:
             yield KIND[verdict], number, verdict.value
 
 
@@ -196,6 +207,8 @@ def _forest(comparison: Comparison, title: str, panel: Panel, axis: str) -> Char
     if any(row.margin for row in rows):
         about += " The shaded band is the tolerated margin."
         key.append(("band", "tolerated margin"))
+    if panel.total > len(rows):
+        about += f" {left_out(panel.total, len(rows), WHICH)}"
     if any(is_large(comparison, task) for task in comparison.tasks.values()):
         about += " Large groups stand for their tasks."
     return chart(title, about, lambda layout: forest(rows, layout, axis=axis, zero=True), key=key)
@@ -215,7 +228,7 @@ def _where(comparison: Comparison, explorer: Explorer) -> tuple[list[Chart], lis
         )
         if counts
     ]
-    if unusual(counts for _, _, counts in told) and (found := outcomes(told)):
+    if unusual(counts for _, _, counts in told) and (found := outcomes(told[:PLOT_ROWS])):
         charts.append(found)
     curve = made.loss_curve(comparison.after.run)
     if curve:
@@ -242,7 +255,8 @@ def _causes(comparison: Comparison) -> Table | None:
     if not rows:
         return None
     headings = ("task", "cause", "part of the difference", "fixed", "broken")
-    return Table("What the difference is made of: knowledge, or answers that could not be read", headings, tuple(rows))
+    caption = "What the difference is made of: knowledge, or answers that could not be read"
+    return Table(caption, headings, tuple(rows[:TABLE_ROWS]))
 
 
 # --- how it was made
@@ -259,6 +273,7 @@ def _made(comparison: Comparison) -> dict[str, Any]:
         "labels": [visible(side.label) for side in sides],
         "commands": commands if all(paths) else [],
         "facts": made.facts([side.run for side in sides]),
-        "tasks": made.task_facts(comparison.after.run),
+        "tasks": made.task_facts(comparison.after.run)[:TABLE_ROWS],
+        "tasks_left": left_out(len(comparison.after.run.tasks), TABLE_ROWS, "the first"),
         "notes": [(heading, lines) for heading, lines in found.items() if lines],
     }

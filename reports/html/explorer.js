@@ -90,11 +90,17 @@ Explorer.prototype.filter = async function () {
   this.shown = [];
   for (let item = 0; item < this.size; item++) if (passes(item)) this.shown.push(item);
   this.sort();
-  this.status.textContent = `${this.shown.length.toLocaleString("en")} of ${this.size.toLocaleString("en")} documents`;
+  this.status.textContent = `${this.shown.length.toLocaleString("en")} of ${this.size.toLocaleString("en")} ${this.size === 1 ? "document" : "documents"}${words.length ? this.searched() : ""}`;
   this.space.style.height = `${this.shown.length * ROW}px`;
   this.at = this.shown.indexOf(chosen);
   if (this.at < 0) this.list.scrollTop = 0;
   this.draw();
+};
+
+/** What else than the words narrows a search: it is easily forgotten. */
+Explorer.prototype.searched = function () {
+  const chosen = ["show", "task", "outcome", "cause"].map((name) => this.form.elements[name]).filter((select) => select?.value);
+  return chosen.length ? `; searched only: ${chosen.map((select) => select.selectedOptions[0].textContent).join(", ")}` : "";
 };
 
 Explorer.prototype.passes = function (words) {
@@ -380,7 +386,7 @@ Explorer.prototype.choices = function (item, entry) {
       { class: right ? "gold" : null },
       make("th", { scope: "row" }, LETTERS[place] ?? String(place + 1)),
       make("td", { class: "choice", dir: "auto" }, ...this.pieces(choice), right ? make("span", { class: "tag right" }, "right") : null),
-      entry.sides.map((side, number) => make("td", {}, shares[number] ? this.bar(scores[number][place], shares[number][place], number, index.picked[number]?.[item] === place) : "")),
+      entry.sides.map((side, number) => make("td", { class: "scored", "data-label": this.compared ? index.labels[number] : null }, shares[number] ? this.bar(scores[number][place], shares[number][place], number, index.picked[number]?.[item] === place) : "")),
     );
   });
   const head = make("tr", {}, make("th", {}), make("th", { scope: "col" }, "choice"), index.labels.map((label) => make("th", { scope: "col" }, label)));

@@ -10,6 +10,7 @@ from typing import Any
 from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.reports.html import figures
 from evalkit.reports.html.charts import INK, SOFT, Chart, Layout, Spec, chart, text_mark, values
+from evalkit.reports.html.room import TABLE_ROWS
 from evalkit.reports.html.verdicts import KIND, is_large, share
 
 CELL_HEIGHT = 40
@@ -32,7 +33,7 @@ def heat_maps(comparison: Comparison) -> list[Chart]:
     found = []
     for root in comparison.roots:
         cells = list(_cells(comparison, root, root))
-        if cells and all(share(cell.change) for cell in cells):
+        if 0 < len(cells) <= TABLE_ROWS and all(share(cell.change) for cell in cells):
             found.append(_heat_map(root, cells))
     return found
 

@@ -11,6 +11,7 @@ from evalkit.comparison import Change, Ranking, Standing
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.forest import ForestRow, forest
+from evalkit.reports.html.room import TABLE_ROWS, left_out
 from evalkit.reports.html.verdicts import share
 from evalkit.reports.ranking_rows import AVERAGE, CORRECTED, ranking_notes, shown_columns, tie_letters
 from evalkit.reports.rows import is_percentage
@@ -71,7 +72,8 @@ def ranking_context(ranking: Ranking) -> dict[str, Any]:
             "labels": [visible(standing.side.label) for standing in ranking.standings],
             "commands": _commands(ranking),
             "facts": made.facts(runs),
-            "tasks": made.task_facts(runs[0]),
+            "tasks": made.task_facts(runs[0])[:TABLE_ROWS],
+            "tasks_left": left_out(len(runs[0].tasks), TABLE_ROWS, "the first"),
             "notes": [],
         },
         "pack": None,

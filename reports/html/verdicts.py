@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evalkit.comparison import Change, Comparison, TaskChange, Verdict
 from evalkit.reports.html import figures
 from evalkit.reports.html.forest import ForestRow
+from evalkit.reports.html.room import PLOT_ROWS, TABLE_ROWS, most
 from evalkit.reports.rows import FOLDED_FROM
 from evalkit.reports.text import visible
 
@@ -138,13 +139,15 @@ class Panel:
         metric: The metric's name; empty for all that are in percent.
         lower_is_better: Its direction.
         is_relative: Whether differences are log ratios, after to before, in percent.
-        rows: Siblings sorted by effect.
+        rows: Siblings sorted by effect; of very many those that were decided, then the largest differences.
+        total: How many there are.
     """
 
     metric: str
     lower_is_better: bool
     is_relative: bool
     rows: list[ForestRow]
+    total: int = 0
 
 
 def panels(comparison: Comparison) -> list[Panel]:
@@ -159,7 +162,25 @@ def panels(comparison: Comparison) -> list[Panel]:
         key = "" if share(change) else change.metric
         panel = Panel(key, bool(key) and not change.higher_is_better, is_relative(change), [])
         found.setdefault(key, panel).rows.append(row)
-    return list(found.values())
+    return [
+        replace(panel, rows=most(panel.rows, PLOT_ROWS, _weight), total=len(panel.rows)) for panel in found.values()
+    ]
+
+
+WHICH = "groups, then what improved or regressed, then the largest differences"
+
+
+def _weight(row: ForestRow) -> tuple[float, ...]:
+    return float(row.is_group), float(row.kind in ("better", "worse")), abs(row.value)
+
+
+def shown_rows(rows: list[ChangeRow]) -> list[ChangeRow]:
+    """Those that a page has room for."""
+    return most(
+        rows,
+        TABLE_ROWS,
+        lambda row: (float(row.is_group), float(row.kind in ("better", "worse")), abs(row.sort["difference"])),
+    )
 
 
 def is_relative(change: Change) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from evalkit.comparing.compare import compare
 from evalkit.comparison import Comparison
-from evalkit.reports.html import figures, made, packing
+from evalkit.reports.html import figures, made, packing, write_comparison
 from evalkit.reports.html.charts import NARROW, WIDE, draw, values
 from evalkit.reports.html.diagnostics import diagnose
 from evalkit.reports.html.forest import ForestRow, _lanes, forest
@@ -18,6 +18,7 @@ from evalkit.reports.html.heat import category_bars, heat_maps
 from evalkit.reports.html.items import Item, comparison_items, judged, run_items
 from evalkit.reports.html.packing import pack
 from evalkit.reports.html.records import OUTPUT, Clipped, Record, clip, read_records, record, snippet
+from evalkit.reports.html.room import left_out, most
 from evalkit.reports.html.verdicts import panels, table
 from evalkit.reports.text import visible_lines
 from evalkit.results import Run, Sample, samples_path
@@ -204,6 +205,28 @@ def test_large_groups_get_a_map_and_stand_for_their_tasks_in_the_plot(comparison
         ("exam", ""),
         ("exam_a", "exam"),
     ]
+
+
+# --- many tasks
+
+
+def test_very_many_rows_are_cut_to_those_that_say_most() -> None:
+    assert most([3, 1, 2], 2, lambda one: (float(one),)) == [3, 2]
+    assert left_out(2, 2, "x") == ""
+    assert left_out(10_000, 500, "the first") == (
+        "500 of 10,000 rows: the first; `evalkit report --format csv` has all."
+    )
+
+
+def test_a_page_of_many_tasks_is_small(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("a.json", "b.json")]
+    for number, place in enumerate(places):
+        run({f"task_{one}": task_result([1, 0, number, one % 2]) for one in range(600)}).save(place)
+    text = write_comparison(compare(*places), tmp_path / "page.html").read_text()
+    assert text.count('<tr class="task') == 499  # and the mean
+    assert "500 of 601 rows" in text
+    assert "120 of 601 rows" in text
+    assert text.count('class="mark"') < 400
 
 
 # --- differences of several units
