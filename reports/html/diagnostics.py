@@ -191,8 +191,10 @@ def _position_table(places: _Places, labels: Sequence[str], about: Pool) -> Tabl
 def _lengths(items: Sequence[Item], records: Sequence[Mapping[Key, Record]], labels: Sequence[str]) -> Table | None:
     """Median length and share of cut outputs, task by task; None where no text was generated."""
     rows = []
-    for task in dict.fromkeys(item.task for item in items):
-        keys = [item.key for item in items if item.task == task]
+    tasks: dict[str, list[Key]] = {}
+    for item in items:
+        tasks.setdefault(item.task, []).append(item.key)
+    for task, keys in tasks.items():
         sides = [[found[key] for key in keys if key in found and found[key].output is not None] for found in records]
         if sides and all(sides):
             rows.append((visible(task), *(cell for side in sides for cell in _length_cells(side))))

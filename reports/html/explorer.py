@@ -106,7 +106,10 @@ def explore(items: Sequence[Item], labels: Sequence[str], found: Sequence[Log]) 
     """
     logs = [log.path for log in found]
     wanted = [item.key for item in items[:LISTED]]
-    records = tuple({} if log is None else read_records(log, wanted) for log in logs)
+    records: tuple[Mapping[Key, Record], ...] = ()
+    for log in logs:
+        before = records[0] if records else None
+        records = (*records, {} if log is None else read_records(log, wanted, before))
     known = judged(items, records)
     if len(labels) == 2:
         known = by_change(known)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -91,8 +91,15 @@ def clip(text: str, room: tuple[int, int]) -> Clipped:
     return Clipped(visible_lines(text[: room[0]]), omitted, visible_lines(text[len(text) - room[1] :]))
 
 
-def read_records(path: Path, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+def read_records(
+    path: Path, wanted: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Record] | None = None
+) -> dict[tuple[str, str], Record]:
     """(task, id) -> what the log says, for the documents that are wanted.
+
+    Args:
+        path: The log.
+        wanted: Documents.
+        known: The other run's: what is the same there is held once.
 
     Raises:
         UsageError: The log is damaged, or no such log.
@@ -102,8 +109,22 @@ def read_records(path: Path, wanted: Iterable[tuple[str, str]]) -> dict[tuple[st
     requests = map(Request._make, read_columns(path, Request._fields))
     for key, rows in groupby(requests, key=lambda row: (row.task, row.id)):
         if key in keys:
-            found[key] = record(list(rows))
+            found[key] = _shared(record(list(rows)), (known or {}).get(key))
     return found
+
+
+def _shared(one: Record, other: Record | None) -> Record:
+    """The record with the texts of another where they are equal: the two runs of a comparison were asked the same."""
+    if other is None:
+        return one
+    return replace(
+        one,
+        prompt=other.prompt if other.prompt == one.prompt else one.prompt,
+        choices=other.choices if other.choices == one.choices else one.choices,
+        target=other.target if other.target == one.target else one.target,
+        characters=other.characters if other.characters == one.characters else one.characters,
+        bytes=other.bytes if other.bytes == one.bytes else one.bytes,
+    )
 
 
 def record(rows: Sequence[SampleRow | Request]) -> Record:

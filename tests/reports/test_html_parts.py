@@ -113,6 +113,16 @@ def test_only_wanted_documents_are_read(comparison: Comparison) -> None:
     assert found[wanted].prompt.start.startswith("Answer the question.\n\nQuestion 3: ")
 
 
+def test_what_both_runs_were_asked_is_held_once(comparison: Comparison) -> None:
+    wanted = ("quiz", comparison.before.run.tasks["quiz"].samples[3].id)
+    assert comparison.before.path is not None
+    assert comparison.after.path is not None
+    before = read_records(samples_path(comparison.before.path), [wanted])
+    after = read_records(samples_path(comparison.after.path), [wanted], before)
+    assert after[wanted].prompt is before[wanted].prompt
+    assert after == read_records(samples_path(comparison.after.path), [wanted])
+
+
 # --- items and packing
 
 
