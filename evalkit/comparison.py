@@ -39,6 +39,25 @@ class Verdict(StrEnum):
     NOT_COMPARABLE = "not comparable"
 
 
+NO_LOSS = "no loss"
+
+
+def verdict_word(verdict: Verdict, gain_interval: tuple[float, float] | None, margin: float) -> str:
+    """The verdict as people read it: `no loss` where a gain beyond the margin is as possible as none.
+
+    `within margin` says that at most the margin is lost. Shown beside +50 points that the correction for several tests
+    leaves undecided, it would read as "about the same".
+
+    Args:
+        verdict: By the rules.
+        gain_interval: Limits of the gain; None where they cannot be known.
+        margin: Loss that is tolerated.
+    """
+    if verdict is Verdict.WITHIN_MARGIN and (gain_interval is None or gain_interval[1] > margin):
+        return NO_LOSS
+    return verdict.value
+
+
 class Cause(StrEnum):
     """Why a document's score changed: `KNOWLEDGE` where both answers could be read, else what was wrong with one."""
 
@@ -211,6 +230,11 @@ class Change:
     def gain_margin_interval(self) -> tuple[float, float] | None:
         """The limits of the gain at the level of the test against the margin."""
         return self._gain(self.margin_interval)
+
+    @property
+    def word(self) -> str:
+        """The verdict as people read it: `no loss` for `within margin` where a gain beyond the margin is possible."""
+        return verdict_word(self.verdict, self.gain_interval, self.margin)
 
     @property
     def is_real_loss(self) -> bool:

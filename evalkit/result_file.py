@@ -54,8 +54,8 @@ def read_run(path: Path) -> Run:
         model=_model(root["model"]),
         settings=root["settings"].mapping(),
         environment=root["environment"].mapping(),
-        tasks={name: _task(node) for name, node in root["tasks"].items()},
-        groups={name: _group(node) for name, node in root["groups"].items()},
+        tasks={name: _task(node) for name, node in _named(root["tasks"])},
+        groups={name: _group(node) for name, node in _named(root["groups"])},
         timing=root["timing"].mapping(),
     )
     _check_groups(run, root["groups"])
@@ -215,6 +215,14 @@ def _dump(value: Any) -> bytes:
 # --- from JSON
 
 
+def _named(node: Node) -> list[tuple[str, Node]]:
+    """The fields of an object whose keys are names that people read."""
+    found = node.items()
+    if any(not name.strip() for name, _ in found):
+        raise node.error("holds an empty name")
+    return found
+
+
 def _model(node: Node) -> ModelInfo:
     return ModelInfo(
         name=node["name"].text(),
@@ -233,7 +241,7 @@ def _task(node: Node) -> TaskResult:
     from evalkit.data import DatasetInfo
 
     dataset = node["dataset"]
-    metrics = {name: _metric_value(value) for name, value in node["metrics"].items()}
+    metrics = {name: _metric_value(value) for name, value in _named(node["metrics"])}
     return TaskResult(
         version=node["version"].whole(),
         dataset=DatasetInfo(
@@ -337,7 +345,7 @@ def _sample(node: Node, metrics: Mapping[str, MetricValue]) -> Sample:
 
 
 def _group(node: Node) -> GroupResult:
-    metrics = node["metrics"].items()
+    metrics = _named(node["metrics"])
     weightings = {value["weighting"].text() for _, value in metrics}
     if len(weightings) != 1:
         raise node["metrics"].error("has no weighting, or several")

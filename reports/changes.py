@@ -37,7 +37,7 @@ class ChangeRow:
         moved: "fixed/broken": documents that got better and worse.
         p: After Holm's correction; empty without a test.
         visible: The smallest difference that would be seen; empty where unknown.
-        verdict: In a word.
+        verdict: In a word, for people.
         change: The numbers themselves.
     """
 
@@ -104,7 +104,7 @@ def _row(name: str, depth: int, is_group: bool, change: Change) -> ChangeRow:
         moved=f"{change.fixed:,}/{change.broken:,}",
         p="" if change.p_adjusted is None else p_value(change.p_adjusted).replace(" ", ""),
         visible="" if change.detectable is None else step(change, change.detectable).lstrip("+"),
-        verdict=change.verdict.value,
+        verdict=change.word,
         change=change,
     )
 
@@ -131,7 +131,7 @@ def reasons(comparison: Comparison) -> list[str]:
 
 
 def _reason(name: str, change: Change) -> str:
-    return f"{visible(name)}: {change.verdict.value}: {visible(change.reason)}"
+    return f"{visible(name)}: {change.word}: {visible(change.reason)}"
 
 
 def remarks(comparison: Comparison) -> list[str]:

@@ -35,7 +35,7 @@ def _row(name: str, change: Change) -> list[str]:
         latex.number(_signed(change, change.difference)),
         latex.number(interval),
         _p(change.p_adjusted),
-        latex.escape(change.verdict.value),
+        latex.escape(change.word),
     ]
 
 

@@ -127,7 +127,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         signed(row.gain if row.higher_is_better else -row.gain, row.is_share),
         _limits(row),
         f"{row.fixed:,} / {row.broken:,}",
-        row.verdict.value + ("" if row.decides else " (informational)"),
+        row.word + ("" if row.decides else " (informational)"),
     )
 
 
@@ -185,7 +185,7 @@ def _details(items: Sequence[BrokenItem], room: int) -> str:
 
 
 def _block(item: BrokenItem) -> Iterator[str]:
-    yield f"**{escape(item.task)}** `{escape(item.id)}` ({escape(item.cause)})"
+    yield f"**{escape(item.task)}** {escape(item.id)} ({escape(item.cause)})"
     yield ""
     parts = (("prompt", item.prompt), ("target", item.target), ("baseline", item.before), ("candidate", item.after))
     texts = [(label, text) for label, text in parts if text]

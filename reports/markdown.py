@@ -13,6 +13,8 @@ from evalkit.results import Run
 _SEEDS = "sd of seeds"
 _HEADINGS = ("task", "version", "shots", "n", "metric", "value", "95 % interval", _SEEDS, "chance")
 _RIGHT = {"version", "shots", "n", "value", "95 % interval", _SEEDS, "chance"}
+_REFERENCE = re.compile(r"@|\\#(?=\d)|\bGH-(?=\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+"""The first part of what GitHub links: `@name` and addresses of mail, `#12`, `GH-12`, `https://`, `www.`"""
 
 
 def markdown(run: Run, *, expand: bool = False) -> str:
@@ -40,8 +42,13 @@ def markdown(run: Run, *, expand: bool = False) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", visible(text))
+    """Text that Markdown and HTML show as it is, and that names no person, issue or address to GitHub.
+
+    GitHub looks for these after Markdown was made HTML, where a backslash or `&#64;` has gone; an empty comment, raw HTML
+    by the GFM specification (6.10), stays between the letters and shows nothing.
+    """
+    shown = re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", visible(text))
+    return _REFERENCE.sub(r"\g<0><!-- -->", shown)
 
 
 def _cells(row: ScoreRow, seeds: bool) -> list[str]:

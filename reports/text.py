@@ -12,12 +12,31 @@ surrogate pairs, line and paragraph separators."""
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
+_JOINERS = "\u200c\u200d"
+"""Zero-width non-joiner and joiner: part of the spelling of Persian, Hindi and others, and of emoji of several parts."""
+
+
 def visible(text: str) -> str:
-    r"""The text with everything that would steer a terminal or hide in a page shown as an escape: `\x1b`, `\u202e`."""
+    r"""The text with everything that would steer a terminal or hide in a page shown as an escape: `\x1b`, `\u202e`.
+
+    Joiners stay where they belong to the writing: between letters, marks or symbols that are not ASCII. Elsewhere they
+    would only make two names look the same.
+    """
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        _escape(character) if unicodedata.category(character) in _HIDDEN else character for character in text
+        _escape(character) if unicodedata.category(character) in _HIDDEN and not _joins(text, place) else character
+        for place, character in enumerate(text)
+    )
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether a character is a joiner with something to join on both sides."""
+    if text[place] not in _JOINERS or not 0 < place < len(text) - 1:
+        return False
+    return all(
+        not neighbour.isascii() and unicodedata.category(neighbour).startswith(("L", "M", "So", "Sk"))
+        for neighbour in (text[place - 1], text[place + 1])
     )
 
 

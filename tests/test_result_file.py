@@ -41,6 +41,19 @@ def test_round_trip_is_exact(saved: Path) -> None:
     assert again.read_bytes() == saved.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["", " "])
+@pytest.mark.parametrize("field", ["tasks", "groups", "tasks.wikitext.metrics", "groups.arc.metrics"])
+def test_an_empty_name_is_refused(saved: Path, field: str, name: str) -> None:
+    def change(document: Any) -> None:
+        node = document
+        for key in field.split("."):
+            node = node[key]
+        node[name] = next(iter(node.values()))
+
+    with pytest.raises(UsageError, match=re.escape(f"base.json: {field} holds an empty name")):
+        Run.load(rewritten(saved, change))
+
+
 def test_the_documented_layout(saved: Path) -> None:
     document = json.loads(saved.read_text())
     assert list(document) == [

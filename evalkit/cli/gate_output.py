@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from evalkit.cli.github import in_github, print_order
+
 if TYPE_CHECKING:
     from evalkit.errors import EvalkitError
     from evalkit.gating.result import GateResult
@@ -53,14 +55,10 @@ def write_files(result: GateResult, paths: Mapping[str, Path | None], *, step_su
 
 def announce(error: EvalkitError) -> None:
     """An annotation for a gate that came to no decision, where GitHub runs this."""
-    if _in_github():
+    if in_github():
         from evalkit.reports.annotations import error_command
 
-        print(error_command(error.message), file=sys.stderr)
-
-
-def _in_github() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
+        print_order(error_command(error.message), sys.stderr)
 
 
 def _bytes(text: str) -> bytes:
@@ -80,10 +78,10 @@ def show(result: GateResult, output_format: str, written: Sequence[Path], *, ann
         from evalkit.reports.gate import render
 
         render(result, standard_output(), written)
-    if annotate and _in_github():
+    if annotate and in_github():
         from evalkit.reports.annotations import workflow_commands
 
         # the runner reads both streams; standard output may be a document that they would break
         stream = sys.stdout if output_format == "terminal" else sys.stderr
         for line in workflow_commands(result):
-            print(line, file=stream)
+            print_order(line, stream)

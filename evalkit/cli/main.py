@@ -10,8 +10,10 @@ import typer
 from evalkit import __version__
 from evalkit.cli import compare, data, gate, leaderboard, plan, rate, report, run, tasks
 from evalkit.cli.evaluation_options import SECTIONS
+from evalkit.cli.github import guard_streams
 from evalkit.cli.sections import sectioned
 from evalkit.errors import EvalkitError
+from evalkit.reports.text import visible
 
 HELP = """Evaluate language models: lm-evaluation-harness's numbers, each shared prefix computed once, honest intervals.
 
@@ -72,6 +74,7 @@ def _options(
 
 def main() -> None:
     """Runs the command line; the process ends with the documented exit code."""
+    guard_streams()
     try:
         app()  # a usage error ends the process with 2, Ctrl-C with 130
     except EvalkitError as error:
@@ -83,5 +86,4 @@ def _show(error: EvalkitError) -> None:
     """One plain sentence and a hint on stderr; control characters of foreign text made visible."""
     for label, text in (("error", error.message), ("hint", error.hint)):
         if text:
-            clean = "".join(char if char.isprintable() or char == " " else repr(char)[1:-1] for char in text)
-            print(f"{label}: {clean}", file=sys.stderr)
+            print(f"{label}: {visible(text)}", file=sys.stderr)

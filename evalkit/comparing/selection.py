@@ -171,4 +171,6 @@ def _nothing(before: Side, after: Side, differences: Sequence[FieldDifference]) 
 
 def _listed(names: Sequence[str]) -> str:
     """The first eight."""
+    if not names:
+        return "none"
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -14,8 +14,10 @@ from evalkit.comparing.pairing import joined
 from evalkit.comparing.verdict import POWER, decide
 from evalkit.comparison import Change, Comparison, Pairing, TaskChange, Verdict
 
-Key = tuple[int, str, str]
-"""A row: number of its draft, task or group (empty for the overall mean), metric."""
+OVERALL = None
+"""Stands where a task's name would, for the mean over tasks; no name does, for a task may have any."""
+Key = tuple[int, str | None, str]
+"""A row: number of its draft, task or group or `OVERALL`, metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,9 @@ class Tolerance:
     share: float
     of_tasks: Mapping[str, float]
 
-    def margin(self, name: str, row: Row) -> float:
-        """The tolerated loss in the metric's unit."""
-        share = self.of_tasks.get(name, self.share)
+    def margin(self, name: str | None, row: Row) -> float:
+        """The tolerated loss in the metric's unit; of a task, a group or `OVERALL`."""
+        share = self.share if name is OVERALL else self.of_tasks.get(name, self.share)
         if row.bounds is not None and all(map(math.isfinite, row.bounds)):
             return share * (row.bounds[1] - row.bounds[0])
         return share * abs(row.estimate.before)
@@ -65,7 +67,7 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
                     family = (_parent(one, number, name), place > 0)
                     families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
         if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
-            families.setdefault("overall", {})[number, "", one.overall.metric] = one.overall.estimate.p
+            families.setdefault("overall", {})[number, OVERALL, one.overall.metric] = one.overall.estimate.p
     return {
         key: (p, len(family))
         for family in families.values()
@@ -84,7 +86,7 @@ def _parent(one: Draft, number: int, name: str) -> Hashable:
 def _comparison(
     number: int, one: Draft, alpha: float, tolerance: Tolerance, adjusted: Mapping[Key, tuple[float, int]]
 ) -> Comparison:
-    def change(name: str, row: Row, exhausted: bool) -> Change:
+    def change(name: str | None, row: Row, exhausted: bool) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
         return _change(row, tolerance.margin(name, row), alpha, p, family, exhausted)
 
@@ -94,7 +96,9 @@ def _comparison(
         exhausted = all(_exhausted(one, leaf) for leaf in leaves)
         main, *others = (change(name, row, exhausted) for row in rows)
         tasks[name] = _task_change(one, name, main, {other.metric: other for other in others})
-    overall = None if one.overall is None else change("", one.overall, all(_exhausted(one, leaf) for leaf in one.pairs))
+    overall = (
+        None if one.overall is None else change(OVERALL, one.overall, all(_exhausted(one, leaf) for leaf in one.pairs))
+    )
     return Comparison(
         before=one.before,
         after=one.after,

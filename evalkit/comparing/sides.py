@@ -54,6 +54,8 @@ def _load(source: Source) -> Side:
         return side
     path = Path(source)
     run, origin, found = _read(path)
+    if not run.tasks:
+        raise UsageError(f"{found} holds no tasks", hint="give the result of a run that evaluated something")
     if origin == "evalkit":
         check_consistency(run, found.name)
     return Side("", run, found, origin)

@@ -154,13 +154,21 @@ def _rule(entry: _Entry, base: Rule, known: list[str]) -> Rule:
         try:
             values[one.key] = read(value)
         except (ValueError, TypeError) as error:
-            shown = "empty" if value is None else repr(value)
-            raise one.error(f"`{one.key}` is {shown}, expected {_EXPECTED[read]}", str(error) or None) from error
+            raise one.error(
+                f"`{one.key}` is {_shown(value)}, expected {_EXPECTED[read]}", str(error) or None
+            ) from error
     if values.get("primary") and values.get("informational"):
         raise entry.error(f"`{entry.key}` is both primary and informational", "leave one out")
     if values.get("primary"):
         values["informational"] = False
     return replace(base, **values)
+
+
+def _shown(value: Any) -> str:
+    """A value as the file has it; YAML reads `2026-01-01` as a date."""
+    if value is None or isinstance(value, list | dict):
+        return "empty" if value is None else "a list" if isinstance(value, list) else "a mapping"
+    return repr(value) if isinstance(value, str) else str(value)
 
 
 def _allowed(entry: _Entry | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from evalkit.comparison import Verdict
+from evalkit.comparison import Verdict, verdict_word
 
 SCHEMA = "evalkit.gate/1"
 
@@ -114,6 +114,11 @@ class Row:
     broken: int
     more_items: int | None
     test: str
+
+    @property
+    def word(self) -> str:
+        """The verdict as people read it: `no loss` for `within margin` where a gain beyond the margin is possible."""
+        return verdict_word(self.verdict, self.interval, self.margin)
 
 
 @dataclass(frozen=True, slots=True)

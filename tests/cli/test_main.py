@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.main import app
+from tests.cli.commands import Done, command
 from tests.tiny_models import tiny_model
 
 QUIZ = """task: sums
@@ -54,12 +57,20 @@ def evalkit(*arguments: str, folder: Path, **environment: str) -> subprocess.Com
     )
 
 
-def check_error(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.fixture
+def inside(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """The command line in this process: a process of its own imports torch first, for five seconds."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return partial(command, monkeypatch, capsys)
+
+
+def check_error(done: Done, code: int, *words: str) -> None:
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
     for word in words:
-        assert word in done.stderr
-    assert any(line.startswith(("error:", "Error:")) for line in done.stderr.splitlines())
+        assert word in done.err
+    assert any(line.startswith(("error:", "Error:")) for line in done.err.splitlines())
 
 
 def test_a_run_prints_the_table_and_writes_the_files(folder: Path, model: str) -> None:
@@ -74,20 +85,22 @@ def test_a_run_prints_the_table_and_writes_the_files(folder: Path, model: str) -
     assert (folder / "out/base.samples.parquet").exists()
 
 
-def test_a_plan_says_what_a_run_would_take_and_writes_nothing(folder: Path, model: str) -> None:
+def test_a_plan_says_what_a_run_would_take_and_writes_nothing(
+    folder: Path, model: str, inside: Callable[..., Done]
+) -> None:
     before = set(folder.rglob("*"))
-    done = evalkit("plan", "--model", model, "--tasks", "sums.yaml", folder=folder)
-    assert done.returncode == 0, done.stderr
+    done = inside("plan", "--model", model, "--tasks", "sums.yaml")
+    assert done.code == 0, done.err
     for word in ("sums", "60", "180", "tokens a second", "at the peak", "fewer"):
-        assert word in done.stdout
+        assert word in done.out
     assert set(folder.rglob("*")) == before
 
 
-def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str) -> None:
-    done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--limit", "3", folder=folder)
-    assert done.returncode == 0, done.stderr
+def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str, inside: Callable[..., Done]) -> None:
+    done = inside("run", "--model", model, "--tasks", "sums.yaml", "--limit", "3")
+    assert done.code == 0, done.err
     (written,) = (folder / "runs").glob("*.json")
-    assert str(written.relative_to(folder)) in done.stdout.replace("\n", "")
+    assert str(written.relative_to(folder)) in done.out.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -107,20 +120,24 @@ def test_without_an_output_the_result_goes_to_runs(folder: Path, model: str) -> 
     ],
 )
 def test_bad_input_is_one_sentence_and_an_exit_code(
-    folder: Path, model: str, arguments: list[str], code: int, words: list[str]
+    folder: Path,
+    model: str,
+    inside: Callable[..., Done],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: list[str],
 ) -> None:
-    done = evalkit("run", "--model", model, *arguments, folder=folder, EVALKIT_HOME=str(folder / "home"))
-    check_error(done, code, *words)
+    monkeypatch.setenv("EVALKIT_HOME", str(folder / "home"))
+    check_error(inside("run", "--model", model, *arguments), code, *words)
 
 
-def test_a_missing_model_is_an_error_that_names_it(folder: Path) -> None:
-    done = evalkit("run", "--model", "./nowhere", "--tasks", "sums.yaml", folder=folder)
-    check_error(done, 5, "nowhere")
+def test_a_missing_model_is_an_error_that_names_it(inside: Callable[..., Done]) -> None:
+    check_error(inside("run", "--model", "./nowhere", "--tasks", "sums.yaml"), 5, "nowhere")
 
 
-def test_a_tokenizer_without_a_template_is_named(folder: Path, model: str) -> None:
-    done = evalkit("run", "--model", model, "--tasks", "sums.yaml", "--chat-template", "on", folder=folder)
-    check_error(done, 2, "template")
+def test_a_tokenizer_without_a_template_is_named(model: str, inside: Callable[..., Done]) -> None:
+    check_error(inside("run", "--model", model, "--tasks", "sums.yaml", "--chat-template", "on"), 2, "template")
 
 
 def test_documents_without_an_answer_end_with_exit_code_5_and_a_result(
@@ -154,9 +171,9 @@ def test_documents_without_an_answer_end_with_exit_code_5_and_a_result(
     assert json.loads(output.read_text())["tasks"]["sums"]["outcomes"]["errored"] == 1
 
 
-def test_no_option_is_a_usage_error(folder: Path) -> None:
-    check_error(evalkit("run", folder=folder), 2, "--model")
-    check_error(evalkit("walk", folder=folder), 2, "walk")
+def test_no_option_is_a_usage_error(inside: Callable[..., Done]) -> None:
+    check_error(inside("run"), 2, "--model")
+    check_error(inside("walk"), 2, "walk")
 
 
 def test_help_is_a_page_to_act_on_and_fast(folder: Path) -> None:
@@ -165,17 +182,19 @@ def test_help_is_a_page_to_act_on_and_fast(folder: Path) -> None:
     assert time.perf_counter() - start < 5  # well under one second on a quiet machine; CI is not quiet
     assert done.returncode == 0
     assert "evalkit data pull --embedded" in done.stdout
-    for command in ("run", "tasks", "data"):
-        assert command in done.stdout
+    for name in ("run", "tasks", "data"):
+        assert name in done.stdout
     assert "--tasks gsm8k" in done.stdout
     assert "4 runs that cannot be compared" in done.stdout
     assert evalkit("--version", folder=folder).stdout.startswith("evalkit 0.")
 
 
-def test_an_interrupted_run_says_so_and_the_same_command_continues(folder: Path, model: str) -> None:
-    command = ["run", "--model", model, "--tasks", "sums.yaml", "--batch-tokens", "8", "-o", "cut/base.json"]
+def test_an_interrupted_run_says_so_and_the_same_command_continues(
+    folder: Path, model: str, inside: Callable[..., Done]
+) -> None:
+    arguments = ["run", "--model", model, "--tasks", "sums.yaml", "--batch-tokens", "8", "-o", "cut/base.json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "evalkit", *command],
+        [sys.executable, "-m", "evalkit", *arguments],
         cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
@@ -195,11 +214,10 @@ def test_an_interrupted_run_says_so_and_the_same_command_continues(folder: Path,
     assert process.returncode == 130, errors
     assert "the same command continues" in errors
     assert "Traceback" not in errors
-    done = evalkit(*command, folder=folder)
-    assert done.returncode == 0, done.stderr
-    assert "already answered" in done.stderr
-    whole = evalkit(*command[:-1], "cut/whole.json", folder=folder)
-    assert whole.returncode == 0
+    done = inside(*arguments)
+    assert done.code == 0, done.err
+    assert "already answered" in done.err
+    assert inside(*arguments[:-1], "cut/whole.json").code == 0
     one, other = (json.loads((folder / f"cut/{name}.json").read_text()) for name in ("base", "whole"))
     for volatile in ("created", "timing", "environment"):
         del one[volatile], other[volatile]

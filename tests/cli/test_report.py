@@ -38,6 +38,14 @@ def test_several_formats_stand_beside_the_result(base: Path, evalkit: Command) -
     assert r"\toprule" in Path("runs/base.tex").read_text()
 
 
+def test_a_result_without_tasks_is_an_error_and_writes_nothing(tmp_path: Path, evalkit: Command) -> None:
+    side("base", {}).run.save(tmp_path / "runs" / "empty.json")
+    done = evalkit("report", "runs/empty.json", "--format", "html,md")
+    assert done.code == 2
+    assert "runs/empty.json holds no tasks" in done.err
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["empty.json"]
+
+
 def test_html_is_one_page_of_a_run_or_of_two(base: Path, evalkit: Command) -> None:
     assert evalkit("report", base).out == "runs/base.html\n"
     assert evalkit("report", base, "runs/tuned.json").out == "runs/base_tuned.html\n"

@@ -34,6 +34,23 @@ def test_it_is_public() -> None:
     assert isinstance(found, evalkit.Comparison)
 
 
+def test_a_task_without_a_name_is_not_the_mean() -> None:
+    both = {"b": paired(40, 12, 3, 45), "c": paired(40, 9, 5, 46)}
+    named = compare(*two(a=paired(40, 20, 1, 39), **both))
+    unnamed = compare(*two(**{"": paired(40, 20, 1, 39)}, **both), margins={"": 0.5})
+    assert named.overall is not None
+    assert unnamed.overall is not None
+    # seen wrong: the task's margin, and its p, or the mean's, for both
+    assert unnamed.overall == named.overall
+    assert replace(unnamed.tasks[""].change, margin=0.01, reason="") == replace(named.tasks["a"].change, reason="")
+
+
+def test_a_run_without_tasks_has_none() -> None:
+    full, _ = two(arc=paired(1, 1, 1, 1))
+    with pytest.raises(NotComparableError, match=r"no task in common: .* has none"):
+        compare(model_run("empty", {}), full)
+
+
 def test_holm_is_over_the_roots() -> None:
     tables = {"a": (40, 14, 3, 43), "b": (40, 9, 8, 43), "c": (50, 12, 4, 34), "d": (50, 5, 1, 44)}
     found = compare(*two(**{name: paired(*table) for name, table in tables.items()}))

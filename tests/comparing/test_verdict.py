@@ -44,6 +44,22 @@ def test_within_the_margin() -> None:
     assert found.reason == "no loss of 1.0 point or more: at most 0.2 points may be lost"
 
 
+def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
+    gained = decide(replace(change(4, 8, 0, 4), p_adjusted=0.06, margin=0.01))
+    assert gained.verdict is Verdict.WITHIN_MARGIN
+    assert gained.gain == 0.5
+    assert gained.word == "no loss"
+    assert replace(gained, interval=None).word == "no loss"
+    # of a metric where less is better, gains are negative differences
+    assert gained.interval is not None
+    turned = replace(gained, higher_is_better=False, difference=-0.5, interval=(-gained.interval[1], -0.2))
+    assert turned.word == "no loss"
+    assert replace(gained, margin=0.9).word == "within margin"
+    assert change(900, 20, 20, 4060).word == "within margin"
+    assert change(50, 6, 6, 38).word == "undecided"
+    assert change(400, 60, 20, 520).word == "improved"
+
+
 def test_undecided_says_how_many_more() -> None:
     found = change(50, 6, 6, 38)
     assert found.verdict is Verdict.UNDECIDED

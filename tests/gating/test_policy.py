@@ -74,6 +74,8 @@ def test_the_preset_means_the_same_as_no_policy() -> None:
         ("defaults: {margin: -1pt}", "`margin` is '-1pt'", "less than 0"),
         ("defaults: {margin: }", "`margin` is empty", None),
         ("defaults: {margin: true}", "`margin` is True", None),
+        ("defaults: {margin: 2026-01-02}", "`margin` is 2026-01-02, expected a size", None),
+        ("defaults: {margin: [2026-01-02]}", "`margin` is a list, expected a size", None),
         ("defaults: {alpha: 5}", "`alpha` is 5, expected a number between 0 and 0.5", "0.05"),
         ("defaults: {min_items: 0}", "`min_items` is 0, expected a whole number from 1 on", None),
         ("defaults: {on_undecided: maybe}", "expected fail, warn or pass", None),

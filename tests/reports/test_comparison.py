@@ -11,6 +11,7 @@ from rich.console import Console
 from evalkit.comparing.compare import compare, compare_all
 from evalkit.comparison import Comparison
 from evalkit.reports.comparison import render, render_all
+from evalkit.reports.comparison_latex import comparison_latex
 from evalkit.reports.comparison_markdown import markdown, markdown_all
 from tests.comparing.examples import generated, group, model_run, paired, text_result
 
@@ -50,6 +51,21 @@ def everything(**changed: object) -> Comparison:
         members = {name: tasks[name] for name in subjects}
         runs.append(model_run(label, tasks, {"mmlu": group("mmlu", members, "items")}))
     return compare(runs[0], runs[1], **changed)  # type: ignore[arg-type]
+
+
+def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
+    runs = []
+    for place, label in enumerate(("base", "tuned")):
+        open_gain = {f"a{number}": paired(4, 6, 0, 4)[place] for number in range(4)}
+        runs.append(model_run(label, {**open_gain, "same": paired(900, 20, 20, 4060)[place]}))
+    found = compare(*runs)
+    rows = [line.split() for line in printed(found, 140).splitlines()]
+    assert [row[-2:] for row in rows if row[:2] == ["a0", "14"]] == [["no", "loss"]]
+    assert [row[-2:] for row in rows if row[:2] == ["same", "5,000"]] == [["within", "margin"]]
+    assert "a0 acc: no loss: no loss of 1.0 point or more" in printed(found, 140)
+    assert found.headline().startswith("tuned is within the margin of base on 5 of 5 tasks")
+    assert "| no loss |" in markdown(found)
+    assert "no loss" in comparison_latex(found)
 
 
 def test_the_terminal() -> None:

@@ -11,6 +11,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from evalkit.comparison import Verdict
 from evalkit.gating.result import BrokenItem, GateResult, Status
 from evalkit.reports.gate import LARGEST, MARKER, markdown, render
 from tests.reports.gate_examples import HOSTILE, every_status, finding, hostile, passed, regressed, sequential
@@ -33,6 +34,14 @@ def test_the_verdict_stands_first_and_the_files_last() -> None:
     assert row[:6] == ["quiz", "acc", "1,000", "58.7%", "53.7%", "-5.0"]
     assert any(line.startswith("fail: quiz: no loss beyond the margin: worse by 5.0 points") for line in lines)
     assert sum(line.startswith("broken: ") for line in lines) == 10
+
+
+def test_a_gain_that_is_not_shown_is_called_no_loss() -> None:
+    row = replace(passed().rows[0], interval=(-0.005, 0.6), gain=0.5, margin=0.01)
+    assert row.verdict is Verdict.WITHIN_MARGIN
+    assert "| no loss |" in markdown(replace(passed(), rows=(row,)))
+    tied = replace(row, interval=(-0.005, 0.005))
+    assert "| within margin |" in markdown(replace(passed(), rows=(tied,)))
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import html
+import re
 from dataclasses import replace
+
+import pytest
 
 from evalkit.reports.markdown import escape, markdown
 from tests.result_examples import group, run, task_result, text_result
@@ -22,4 +26,22 @@ def test_hostile_names_stay_in_their_cell() -> None:
     hostile = run({"a|b\n<script>*x*`": task_result([1, 0])})
     line = markdown(replace(hostile, model=replace(hostile.model, name="<img>"))).splitlines()[4]
     assert line.startswith(r"| a\|b\\n\<script\>\*x\*\` |")
+    assert escape("a b: c. d-1 # 2 www") == r"a b: c. d-1 \# 2 www"
     assert escape("[a](b)") == r"\[a\]\(b\)"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("@octocat", "@<!-- -->octocat"),
+        ("me@example.org", "me@<!-- -->example.org"),
+        ("see #12, o/r#3, GH-4", r"see \#<!-- -->12, o/r\#<!-- -->3, GH-<!-- -->4"),
+        ("https://a.b and WWW.a.b", "https:<!-- -->//a.b and WWW<!-- -->.a.b"),
+    ],
+)
+def test_nobody_is_pinged_and_nothing_is_linked(text: str, shown: str) -> None:
+    assert escape(text) == shown
+    # what a parser of GFM makes of it: the same text, in two pieces
+    assert html.unescape(re.sub(r"\\(.)|<!-- -->", r"\1", shown)) == text
+    hostile = run({text: task_result([1, 0])})
+    assert f"| {shown} |" in markdown(replace(hostile, model=replace(hostile.model, name=text)))

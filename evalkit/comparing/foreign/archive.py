@@ -24,6 +24,10 @@ _DAMAGED = (zipfile.BadZipFile, struct.error, zlib.error, OSError, EOFError, Val
 _LARGEST_RATIO = 1000
 """Uncompressed bytes for each byte of the archive: logs have about 10, bombs have more than this."""
 
+_LARGE_MEMBER = 64 * 2**20
+_LARGEST_MEMBER_RATIO = 200
+"""Bytes of a member, and bytes for each compressed one, beyond both of which it is taken for a bomb."""
+
 
 class Archive:
     """An open archive.
@@ -49,6 +53,12 @@ class Archive:
         total = sum(member.file_size for member in members)
         if total > max(LARGEST_DOCUMENT, _LARGEST_RATIO * path.stat().st_size):
             raise self._error(f"claims to hold {total >> 20} MiB, more than its size allows")
+        for member in members:
+            if member.file_size > max(_LARGE_MEMBER, _LARGEST_MEMBER_RATIO * member.compress_size):
+                raise self._error(
+                    f"holds {member.filename}, which is too large: {member.file_size >> 20} MiB, unpacked from "
+                    f"{member.compress_size:,} bytes"
+                )
 
     @property
     def names(self) -> list[str]:

@@ -94,6 +94,16 @@ def test_a_member_that_is_larger_than_it_says_is_not_unpacked(tmp_path: Path) ->
         read(file, "header.json")
 
 
+def test_a_member_that_is_too_large_is_named_before_anything_is_missed(tmp_path: Path) -> None:
+    """Reading it would end with "holds no samples": the large member is none."""
+    file = tmp_path / "bomb.eval"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as writer:
+        writer.writestr("header.json", '{"version": 2, "status": "success", "eval": {}}')
+        writer.writestr("summaries.json", b"[" + b" " * (65 << 20) + b"]")
+    with pytest.raises(UsageError, match=r"bomb.eval holds summaries.json, which is too large: 65 MiB, unpacked from"):
+        read(file, "header.json")
+
+
 def test_an_archive_that_claims_to_hold_absurdly_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

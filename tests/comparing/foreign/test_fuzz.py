@@ -32,7 +32,7 @@ COUNT = int(os.environ.get("EVALKIT_FUZZ", "0"))
 """Examples of each test: the same few every time, unless more are asked for, which are then drawn anew."""
 
 many = settings(
-    max_examples=COUNT or 40,
+    max_examples=COUNT or 15,
     derandomize=not COUNT,
     deadline=None,
     suppress_health_check=list(HealthCheck),
