@@ -176,7 +176,7 @@ def _overall(comparison: Comparison) -> str:
 def _overall_mark(comparison: Comparison) -> tuple[str, str]:
     """Mark and word of the verdict on the mean, which the tally of tasks does not count."""
     change = comparison.overall
-    return ("none", "") if change is None else (KIND[change.verdict], change.verdict.value)
+    return ("none", "") if change is None else (KIND[change.verdict], change.word)
 
 
 # --- the picture
@@ -204,6 +204,8 @@ def _forest(comparison: Comparison, title: str, panel: Panel, axis: str) -> Char
     about += f"The line through it is the {_level(comparison)} interval."
     kinds = {row.kind for row in rows}
     key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
+    if any(row.text.endswith("no loss") for row in rows):
+        key = [(kind, f"{word} or no loss" if word == Verdict.WITHIN_MARGIN.value else word) for kind, word in key]
     if any(row.margin for row in rows):
         about += " The shaded band is the tolerated margin."
         key.append(("band", "tolerated margin"))

@@ -109,7 +109,7 @@ def _cell(cell: Cell, largest: float, left: float, top: float, width: float) -> 
         "stroke": paint if decided else "transparent",
         "name": cell.name,
         "text": text + (" ▲" if kind == "better" else " ▼" if kind == "worse" else ""),
-        "about": f"{about}, {figures.count(change.n)} documents, {change.verdict.value}",
+        "about": f"{about}, {figures.count(change.n)} documents, {change.word}",
     }
 
 

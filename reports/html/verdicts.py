@@ -125,7 +125,7 @@ def change_row(name: str, parent: str, depth: int, is_group: bool, change: Chang
         if change.detectable is None or not compared
         else figures.difference(change.detectable, percent).lstrip("+"),
         kind=KIND[change.verdict],
-        verdict=change.verdict.value,
+        verdict=change.word,
         reason=re.sub(r"(?<![\w.])-(?=\d)", figures.MINUS, visible(change.reason)),
         sort=numbers,
     )
@@ -208,7 +208,7 @@ def _forest_row(name: str, depth: int, is_group: bool, change: Change) -> Forest
     """A row with the difference as the table has it, its sign too."""
     percent = share(change)
     relative = is_relative(change)
-    word = change.verdict.value
+    word = change.word
     if relative:
         value, limits, margin = _log_ratio(change)
         shown, ends = (

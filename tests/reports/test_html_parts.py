@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.comparing.compare import compare
-from evalkit.comparison import Comparison
+from evalkit.comparison import Comparison, Verdict
 from evalkit.reports.html import figures, made, packing, write_comparison
 from evalkit.reports.html.charts import NARROW, WIDE, draw, values
 from evalkit.reports.html.diagnostics import diagnose
@@ -215,6 +215,16 @@ def test_large_groups_get_a_map_and_stand_for_their_tasks_in_the_plot(comparison
         ("exam", ""),
         ("exam_a", "exam"),
     ]
+
+
+def test_the_word_for_a_possible_gain_is_no_loss(comparison: Comparison) -> None:
+    tasks = dict(comparison.tasks)
+    likely = replace(tasks["quiz"].change, verdict=Verdict.WITHIN_MARGIN, interval=(-0.001, 0.08), margin=0.01)
+    tasks["quiz"] = replace(tasks["quiz"], change=likely)
+    found = replace(comparison, tasks=tasks)
+    (line,) = [line for line in table(found) if line.name == "quiz"]
+    assert line.verdict == "no loss"
+    assert next(row.text for panel in panels(found) for row in panel.rows if row.name == "quiz").endswith("no loss")
 
 
 # --- many tasks
