@@ -9,8 +9,7 @@ from evalkit.comparison import Comparison, Flip, Side
 from evalkit.errors import UsageError
 from evalkit.gating.measure import leaves
 from evalkit.gating.result import BrokenItem
-from evalkit.results import SampleRow, read_samples, samples_path
-from evalkit.sample_log import mismatch
+from evalkit.results import SampleRow, mismatch, read_samples, samples_path
 
 SHOWN = 20
 """Documents in all."""

@@ -12,8 +12,7 @@ from evalkit.reports.html.items import Item, by_change, judged
 from evalkit.reports.html.packing import LISTED, Pack, pack
 from evalkit.reports.html.records import Clipped, Record, read_records
 from evalkit.reports.text import visible
-from evalkit.results import Run
-from evalkit.sample_log import mismatch
+from evalkit.results import Run, mismatch
 
 SHOWN = 10
 """Documents in plain HTML, for paper and for readers without JavaScript."""

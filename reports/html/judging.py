@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evalkit.metrics import METRICS
 from evalkit.reports.html.records import Record
 from evalkit.results import Sample
 
@@ -16,6 +15,9 @@ BY_LENGTH: dict[str, tuple[str, Callable[[Record], tuple[int, ...]]]] = {
     "acc_bytes": ("nats a byte", lambda record: record.bytes),
 }
 """Metric that divides by a length -> unit of its scores, and the lengths of a record's choices."""
+
+NO_PICK = {"mc2"}
+"""Metrics of choices that take none as picked, but weigh all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,7 @@ def judge(metric: str, sample: Sample, record: Record | None) -> Judgement | Non
     """
     found = _by_length(metric, sample, record) if metric in BY_LENGTH else _plain(sample, record)
     value = sample.metrics.get(metric)
-    known = METRICS.get(metric)
-    if found is None or value not in (0.0, 1.0) or (known is not None and not known.binary):
+    if found is None or value not in (0.0, 1.0) or metric in NO_PICK:
         return None
     return found if (found.picked in golds(sample)) == (value == 1.0) else None
 

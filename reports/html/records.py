@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evalkit.reports.text import visible_lines
-from evalkit.results import SampleRow
-from evalkit.sample_log import read_columns
+from evalkit.results import SampleRow, read_columns
 
 PROMPT = (3_000, 9_000)
 """Characters kept of a prompt: of its start, and of its end, where the question is."""
