@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from evalkit.sample_log import SampleRow, read_samples, samples_path, write_samples
+from evalkit.sample_log import SampleRow, mismatch, read_columns, read_samples, samples_path, write_samples
 
 if TYPE_CHECKING:
     from evalkit.data import DatasetInfo
@@ -33,6 +33,8 @@ __all__ = [
     "Spread",
     "TaskResult",
     "check_writable",
+    "mismatch",
+    "read_columns",
     "read_samples",
     "samples_path",
     "write_samples",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from evalkit.files import atomic_writer
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from evalkit.results import Run, Sample
 
 ROWS_AT_A_TIME = 4096
 """Rows held in memory: with prompts of 10 kB this is 40 MB."""
@@ -101,25 +104,114 @@ def read_samples(path: Path, kind: str | None = None, ids: Collection[str] | Non
     Raises:
         UsageError: The file is missing, damaged, or no such log.
     """
-    from pyarrow import ArrowException, array, compute, parquet, string
+    from pyarrow import array, compute, string
 
     wanted = None if ids is None else array(sorted(ids), string())
+    names = [field.name for field in fields(SampleRow)]
+    for batch in _batches(path, names):
+        chosen = batch if kind is None else batch.filter(compute.equal(batch["kind"], kind))
+        if wanted is not None:
+            chosen = chosen.filter(compute.is_in(chosen["id"], wanted))
+        yield from (SampleRow(**row) for row in chosen.to_pylist())
+
+
+def read_columns(path: Path, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Some columns of a log, a tuple a row: what is not asked for is not read.
+
+    Raises:
+        UsageError: The file is missing, damaged, or no such log.
+    """
+    for batch in _batches(path, names):
+        yield from zip(*(batch[name].to_pylist() for name in names), strict=True)
+
+
+def _batches(path: Path, names: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
+    from pyarrow import ArrowException, parquet
+
     hint = "keep the log that evalkit run writes beside the result file"
     if not path.is_file():
         raise UsageError(f"{path} is missing", hint=hint)
-    names = [field.name for field in fields(SampleRow)]
     try:
         with parquet.ParquetFile(path) as log:
-            missing = sorted(set(names) - set(log.schema_arrow.names))
+            missing = sorted({field.name for field in fields(SampleRow)} - set(log.schema_arrow.names))
             if missing:
                 raise UsageError(f"{path} has no column {missing[0]}: it is no log of samples", hint=hint)
-            for batch in log.iter_batches(ROWS_AT_A_TIME, columns=names):
-                chosen = batch if kind is None else batch.filter(compute.equal(batch["kind"], kind))
-                if wanted is not None:
-                    chosen = chosen.filter(compute.is_in(chosen["id"], wanted))
-                yield from (SampleRow(**row) for row in chosen.to_pylist())
+            yield from log.iter_batches(ROWS_AT_A_TIME, columns=list(names))
     except (ArrowException, OSError) as error:
         raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
+
+
+# --- whose log it is
+
+TOLERANCE = 1e-4
+"""Of a log-probability, relative to it where it is more than 1 nat: what a log is off by that was written elsewhere."""
+
+
+def mismatch(run: Run, path: Path, *, is_part: bool = False) -> str | None:
+    """Why a log cannot be this run's: another run's file has the name of this one's.
+
+    Documents, choices and everything of the result that can be computed from the log again are compared.
+
+    Args:
+        run: The run, whole or with some of its tasks.
+        path: The log.
+        is_part: Whether the run may have been cut to some of its documents.
+
+    Returns:
+        What speaks against it, for people; None where nothing does.
+
+    Raises:
+        UsageError: The log is missing, damaged, or no such log.
+    """
+    samples = {(name, one.id): one for name, task in run.tasks.items() for one in task.samples}
+    # with several few-shot seeds a document's numbers are of all of them
+    several = {name for name, task in run.tasks.items() if any(value.spread for value in task.metrics.values())}
+    seen = set()
+    rows = read_columns(path, ("task", "id", "kind", "log_probability", "tokens", "finish"))
+    for key, group in groupby(rows, key=lambda row: (row[0], row[1])):
+        sample = samples.get(key)
+        if key[0] not in run.tasks:
+            continue  # a run may have been cut to some of its tasks
+        if sample is None and is_part:
+            continue
+        if sample is None:
+            return f"it has a document of {key[0]} that the result does not have"
+        answers = list(group)
+        if key not in seen and key[0] not in several and (why := _contradiction(sample, answers)):
+            return f"{why} of a document of {key[0]} is not the result's"
+        seen.add(key)
+    lacking = [key for key, one in samples.items() if key not in seen and one.outcome not in ("skipped", "errored")]
+    if lacking:
+        return f"it lacks {len(lacking):,} of the result's {len(samples):,} documents"
+    return None
+
+
+def _contradiction(sample: Sample, rows: Sequence[tuple[Any, ...]]) -> str:
+    """What of a document's log contradicts its result; empty for nothing."""
+    seen: Mapping[str, Any] = sample.fields
+    kind, first_finish = rows[0][2], rows[0][5]
+    logs = [row[3] for row in rows]
+    if kind == "generate":
+        if "finish" in seen and seen["finish"] != first_finish:
+            return "the end"
+        return "the length" if seen.get("tokens", tokens := sum(row[4] for row in rows)) != tokens else ""
+    if any(value is None or not math.isfinite(value) for value in logs):
+        return ""
+    if "log_likelihood" in seen:
+        return "" if _close(seen["log_likelihood"], math.fsum(logs)) else "the log-likelihood"
+    if seen.get("choices", len(logs)) != len(logs):
+        return "the number of choices"
+    gold = seen.get("gold")
+    golds = {gold} if isinstance(gold, int) else set(gold or ())
+    right = [log for place, log in enumerate(logs) if place in golds]
+    wrong = [log for place, log in enumerate(logs) if place not in golds]
+    if "margin" in seen and right and wrong and not _close(seen["margin"], max(right) - max(wrong)):
+        return "the margin"
+    return ""
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _schema() -> pyarrow.Schema:

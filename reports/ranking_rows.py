@@ -71,7 +71,7 @@ def tie_letters(ranking: Ranking) -> dict[str, str]:
 
     This is the compact letter display of multiple comparisons (Piepho 2004), of neighbours only.
     """
-    place = {one.side.label: number for number, one in enumerate(sorted(ranking.standings, key=lambda one: -one.score))}
+    place = {one.side.label: number for number, one in enumerate(ranking.standings)}
     grouped = {label for group in ranking.tie_groups for label in group}
     groups = [*ranking.tie_groups, *((label,) for label in place if label not in grouped)]
     groups.sort(key=lambda group: min(place[label] for label in group))

@@ -8,7 +8,9 @@ from pyarrow import parquet
 
 from evalkit.errors import OutputError, UsageError
 from evalkit.results import SampleRow, read_samples, samples_path, write_samples
-from evalkit.sample_log import ROWS_AT_A_TIME
+from evalkit.sample_log import ROWS_AT_A_TIME, mismatch, read_columns
+from tests.reports.comparison_examples import choice_task
+from tests.result_examples import run, text_result
 
 ROW = SampleRow(
     task="arc_easy",
@@ -95,3 +97,44 @@ def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     parquet.write_table(table({"task": ["a"]}), tmp_path / "x.parquet")
     with pytest.raises(UsageError, match="no column answer"):
         list(read_samples(tmp_path / "x.parquet"))
+
+
+def test_some_columns(tmp_path: Path) -> None:
+    write_samples(tmp_path / "x.parquet", [ROW, replace(ROW, id="1")])
+    assert list(read_columns(tmp_path / "x.parquet", ("id", "tokens"))) == [("00ff", 2), ("1", 2)]
+
+
+def test_the_log_of_the_run_itself_and_of_a_part_of_it(tmp_path: Path) -> None:
+    parts = {name: choice_task(name, 20, 1.0, 0) for name in ("quiz", "exam")}
+    path = tmp_path / "x.parquet"
+    write_samples(path, [row for _, rows in parts.values() for row in rows])
+    assert mismatch(run({name: task for name, (task, _) in parts.items()}), path) is None
+    assert mismatch(run({"quiz": parts["quiz"][0]}), path) is None  # compared by --tasks
+    task = parts["quiz"][0]
+    some = run({"quiz": replace(task, samples=task.samples[:9])})
+    assert mismatch(some, path, is_part=True) is None
+    assert mismatch(some, path) is not None
+
+
+def test_the_log_of_another_run(tmp_path: Path) -> None:
+    task, rows = choice_task("quiz", 20, 1.0, 0)
+    own = run({"quiz": task})
+    for other, why in (
+        (choice_task("quiz", 20, 1.0, 1)[1], "the margin of a document of quiz is not the result's"),
+        (rows[:-4], "it lacks 1 of the result's 20 documents"),
+        ([replace(row, id="x") for row in rows], "it has a document of quiz that the result does not have"),
+        (rows[:-1], "the number of choices of a document of quiz is not the result's"),
+    ):
+        write_samples(tmp_path / "x.parquet", other)
+        assert mismatch(own, tmp_path / "x.parquet") == why
+
+
+def test_the_log_of_another_run_on_texts(tmp_path: Path) -> None:
+    task = text_result([-1.0, -2.0])
+    rows = [
+        replace(ROW, task="wiki", id=one.id, kind="roll", log_probability=one.fields["log_likelihood"])
+        for one in task.samples
+    ]
+    write_samples(tmp_path / "x.parquet", rows)
+    assert mismatch(run({"wiki": task}), tmp_path / "x.parquet") is None
+    assert mismatch(run({"wiki": text_result([-1.0, -2.1])}), tmp_path / "x.parquet") is not None

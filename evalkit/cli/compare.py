@@ -51,6 +51,7 @@ def command(
         "tasks": _names(tasks),
     }
     paths = check_outputs({"-o": output, "--html": html}, files)
+    _check_endings(output, html)
     if len(files) > 2:
         for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
             if given is not None:
@@ -63,7 +64,10 @@ def command(
     if output is not None:
         _write_json(found.to_json(), output)
     if html is not None:
-        found.to_html(html)
+        from evalkit.cli.output import print_note
+        from evalkit.reports.html import write_comparison
+
+        write_comparison(found, html, print_note)
     _show(found, output_format, paths, expand, 10 if flips is None else flips, unpaired)
     _check_compared([found])
 
@@ -82,6 +86,15 @@ def parse_margin(text: str) -> float:
     except ValueError:
         hint = "evalkit gate takes it; here write 2pt for two points, or 0.02 for the same"
         raise UsageError(f"--margin {text!r} is of the first score, not of the range", hint=hint) from None
+
+
+def _check_endings(output: Path | None, html: Path | None) -> None:
+    from evalkit.cli.endings import check_ending
+
+    if output is not None:
+        check_ending(output, "JSON", "-o writes the numbers as NAME.json, --html a page; --format markdown prints")
+    if html is not None:
+        check_ending(html, "HTML", "--html writes a page as NAME.html, -o the numbers as NAME.json")
 
 
 def _names(text: str | None) -> list[str] | None:

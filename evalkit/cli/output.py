@@ -108,3 +108,8 @@ def drop_standard_output() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+
+
+def print_note(text: str) -> None:
+    """Prints to standard error what the user should know beside the result."""
+    typer.echo(f"note: {text}", err=True)

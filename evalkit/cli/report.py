@@ -121,7 +121,7 @@ def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> 
 
 
 def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
-    from evalkit.cli.output import write_text
+    from evalkit.cli.output import print_note, write_text
 
     run = side.run
     if name == "html":
@@ -129,7 +129,7 @@ def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
         from evalkit.results import samples_path
 
         log = None if side.path is None else samples_path(side.path)
-        write_run(run, path, log if log is not None and log.is_file() else None)
+        write_run(run, path, log if log is not None and log.is_file() else None, print_note)
     elif name == "md":
         from evalkit.reports.markdown import markdown
 
@@ -149,10 +149,12 @@ def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
 
 
 def _write_comparison(comparison: Comparison, name: str, path: Path) -> None:
-    from evalkit.cli.output import write_text
+    from evalkit.cli.output import print_note, write_text
 
     if name == "html":
-        comparison.to_html(path)
+        from evalkit.reports.html import write_comparison
+
+        write_comparison(comparison, path, print_note)
     elif name == "md":
         write_text(path, comparison.to_markdown())
     elif name == "csv":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from evalkit.results import Sample
+
 _LENGTHS: Mapping[str, Callable[[str], int]] = {"acc_norm": len, "acc_bytes": lambda text: len(text.encode("utf-8"))}
 """Metric -> what it divides a choice's log-probability by (`evalkit.metrics.likelihood`)."""
 
@@ -35,3 +37,11 @@ def picked_choice(
         rates.append(score / size if size and score is not None and math.isfinite(score) else -math.inf)
     best = rates.index(max(rates))
     return best if value is not None and (best in golds) == (value == 1.0) else None
+
+
+def golds(sample: Sample) -> tuple[int, ...]:
+    """Indices of the right choices."""
+    value = sample.fields.get("gold")
+    if isinstance(value, int):
+        return (value,)
+    return tuple(one for one in value if isinstance(one, int)) if isinstance(value, list | tuple) else ()

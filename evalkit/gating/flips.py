@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evalkit.comparing.picked import picked_choice
+from evalkit.comparing.picked import golds, picked_choice
 from evalkit.comparison import Comparison, Flip, Side
 from evalkit.errors import UsageError
 from evalkit.gating.measure import leaves
 from evalkit.gating.result import BrokenItem
-from evalkit.reports.html.items import golds
-from evalkit.results import SampleRow, read_samples, samples_path
+from evalkit.results import SampleRow, mismatch, read_samples, samples_path
 
 SHOWN = 20
 """Documents in all."""
@@ -58,6 +57,8 @@ def _texts(side: Side, wanted: set[tuple[str, str]]) -> Texts:
     if side.path is None or not wanted or not samples_path(side.path).is_file():
         return found
     try:
+        if mismatch(side.run, samples_path(side.path), is_part=True) is not None:
+            return {}  # another run's
         for row in read_samples(samples_path(side.path), ids={identity for _, identity in wanted}):
             if (row.task, row.id) in wanted:
                 found.setdefault((row.task, row.id), []).append(row)

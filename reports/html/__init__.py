@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison, Ranking
@@ -12,13 +13,17 @@ if TYPE_CHECKING:
 __all__ = ["write_comparison", "write_ranking", "write_run"]
 
 
-def write_run(run: Run, path: Path, samples_log: Path | None = None) -> Path:
+Note = Callable[[str], None]
+
+
+def write_run(run: Run, path: Path, samples_log: Path | None = None, note: Note | None = None) -> Path:
     """Writes the page of a run.
 
     Args:
         run: Finished run.
         path: The file to write.
         samples_log: The log of its samples, for prompts and answers; None leaves them out.
+        note: Called with what the reader of the command should know: that the log is another run's and was left out.
 
     Returns:
         `path`.
@@ -30,11 +35,18 @@ def write_run(run: Run, path: Path, samples_log: Path | None = None) -> Path:
     from evalkit.reports.html.page import write_page
     from evalkit.reports.html.run_page import run_context
 
-    return write_page(path, "run.html", run_context(run, samples_log))
+    context = run_context(run, samples_log)
+    _tell(context, note)
+    return write_page(path, "run.html", context)
 
 
-def write_comparison(comparison: Comparison, path: Path) -> Path:
+def write_comparison(comparison: Comparison, path: Path, note: Note | None = None) -> Path:
     """Writes the page of a comparison, with the texts of the logs that lie beside the runs' files.
+
+    Args:
+        comparison: Two runs.
+        path: The file to write.
+        note: As of `write_run`.
 
     Returns:
         `path`.
@@ -46,7 +58,9 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
     from evalkit.reports.html.comparison_page import comparison_context
     from evalkit.reports.html.page import write_page
 
-    return write_page(path, "comparison.html", comparison_context(comparison))
+    context = comparison_context(comparison)
+    _tell(context, note)
+    return write_page(path, "comparison.html", context)
 
 
 def write_ranking(ranking: Ranking, path: Path) -> Path:
@@ -62,3 +76,9 @@ def write_ranking(ranking: Ranking, path: Path) -> Path:
     from evalkit.reports.html.ranking_page import ranking_context
 
     return write_page(path, "ranking.html", ranking_context(ranking))
+
+
+def _tell(context: Mapping[str, Any], note: Note | None) -> None:
+    for text in context["wrong_logs"]:
+        if note is not None:
+            note(text)

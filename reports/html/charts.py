@@ -43,10 +43,20 @@ class Layout:
         """Pixels between the two."""
         return self.width - self.names - self.texts
 
-    def fitted(self, names: Sequence[str]) -> Layout:
-        """The same with no more room for names than they need, which the plot gets."""
+    def fitted(self, names: Sequence[str], texts: Sequence[str] | None = None, aside: int = 0) -> Layout:
+        """The same with no more room for names than they need, and just what the texts need; the plot gets the rest.
+
+        Args:
+            names: What is written on the left; cut where it is too long.
+            texts: What is written on the right, never cut; None keeps their room.
+            aside: Pixels between plot and texts for something else.
+        """
         longest = max((len(name) for name in names), default=0)
-        return replace(self, names=min(self.names, max(50, 20 + 8 * longest)))
+        fitted = replace(self, names=min(self.names, max(50, 20 + 8 * longest)))
+        if texts is None:
+            return fitted
+        # the fonts that pages are read in are wider than the one that they are drawn with
+        return replace(fitted, texts=20 + aside + math.ceil(8.2 * max((len(text) for text in texts), default=0)))
 
     @property
     def is_narrow(self) -> bool:
@@ -94,18 +104,28 @@ def chart(
         key: What marks mean.
         layouts: One where a single drawing fits everywhere.
     """
-    drawings = tuple(draw(spec(layout), "only" if len(layouts) == 1 else layout.name, title) for layout in layouts)
+    drawings = tuple(
+        draw(spec(layout), "only" if len(layouts) == 1 else layout.name, title, layout.width) for layout in layouts
+    )
     return Chart(title, about, drawings, tuple(key), is_small=len(layouts) == 1)
 
 
-def draw(spec: Spec, name: str, title: str) -> Markup:
-    """A specification as SVG that a strict content policy allows: no style attributes, no ids, no links."""
+def draw(spec: Spec, name: str, title: str, least: int = 0) -> Markup:
+    """A specification as SVG that a strict content policy allows: no style attributes, no ids, no links.
+
+    Args:
+        spec: Vega-Lite's.
+        name: Class of the drawing.
+        title: What it shows.
+        least: Pixels that it is wide at least: room for words that a browser's font makes longer than the drawing's does.
+    """
     from vl_convert import vegalite_to_svg
 
     text = vegalite_to_svg({**THEME, **spec}, allowed_base_urls=[])
     ElementTree.register_namespace("", SVG)
     root = ElementTree.fromstring(text)
     width, height = (math.ceil(float(root.attrib[side])) for side in ("width", "height"))
+    width = max(width, least)
     _explain(root)
     root.attrib.clear()
     root.attrib.update(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from evalkit.comparing.picked import golds
 from evalkit.reports.html import figures
 from evalkit.reports.html.charts import Chart
-from evalkit.reports.html.items import Item, choices, golds, picked
+from evalkit.reports.html.items import Item
+from evalkit.reports.html.judging import choices
 from evalkit.reports.html.place_plots import confusion_change_chart, confusion_chart, position_chart
-from evalkit.reports.html.plots import SideCalibration, calibration_chart, outcome_chart
+from evalkit.reports.html.plots import Pool, SideCalibration, calibration_chart, outcome_chart
 from evalkit.reports.html.records import Record
 from evalkit.reports.text import visible
 from evalkit.results import Run
@@ -45,64 +46,59 @@ def diagnose(
 ) -> tuple[list[Chart], list[Table]]:
     """Charts and tables about the answers of one run, or of two.
 
+    Tasks of the same main metric are taken together, for what is picked, and how surely, is the metric's.
+
     Args:
-        items: The documents.
+        items: The documents, judged.
         records: For each run, what its log says; empty where there is no log.
         labels: What the runs are called: `("before", "after")`, or one name.
     """
     charts: list[Chart] = []
     tables: list[Table] = []
-    calibrations = _calibrations(items, records)
-    if calibrations:
-        sides = [SideCalibration(label, one) for label, one in zip(labels, calibrations, strict=True)]
-        charts.append(calibration_chart(sides))
-        tables.append(_calibration_table(sides))
-    places = _places(items)
-    if places:
-        charts += _place_charts(places, labels)
-        tables.append(_position_table(places, labels))
+    metrics = _by_metric(items)
+    for metric, those in metrics.items():
+        about = Pool(visible(metric), len({item.task for item in those}), len(metrics) > 1)
+        calibrations = _calibrations(those)
+        if calibrations:
+            sides = [SideCalibration(label, one) for label, one in zip(labels, calibrations, strict=True)]
+            charts.append(calibration_chart(sides, about))
+            tables.append(_calibration_table(sides, about))
+        places = _places(those)
+        if places:
+            charts += _place_charts(places, labels, about)
+            tables.append(_position_table(places, labels, about))
     lengths = _lengths(items, records, labels)
     return charts, [*tables, *([lengths] if lengths else [])]
+
+
+def _by_metric(items: Sequence[Item]) -> dict[str, list[Item]]:
+    """Main metric -> documents that it judges on all sides."""
+    found: dict[str, list[Item]] = {}
+    for item in items:
+        if item.judged and None not in item.judged:
+            found.setdefault(item.metric or next(iter(item.sides[0].metrics), ""), []).append(item)
+    return found
 
 
 # --- calibration
 
 
-def _calibrations(items: Sequence[Item], records: Sequence[Mapping[Key, Record]]) -> list[Calibration]:
+def _calibrations(items: Sequence[Item]) -> list[Calibration]:
     """One a run, over the documents that all runs gave a probability for each choice; empty where there are too few."""
     from evalkit.stats.calibration import calibration
 
-    known = [item for item in items if all(_is_stated(item, found) for found in records)]
-    if len(known) < FEWEST or not records:
+    known = [item for item in items if golds(item.sides[0]) and all(one and one.scores for one in item.judged)]
+    if len(known) < FEWEST:
         return []
     sides = []
-    for found in records:
-        stated = [_stated(item, found[item.key]) for item in known]
-        sides.append(calibration([one for one, _ in stated], [float(right) for _, right in stated]))
+    for side in range(len(known[0].sides)):
+        stated = [one for item in known if (one := item.judged[side])]
+        right = [float(item.picked(side) in golds(item.sides[0])) for item in known]
+        sides.append(calibration([one.confidence for one in stated], right))
     return sides
 
 
-def _is_stated(item: Item, records: Mapping[Key, Record]) -> bool:
-    one = records.get(item.key)
-    return (
-        one is not None
-        and one.kind == "score"
-        and len(one.choices) == len(one.log_probabilities) > 1
-        and None not in one.log_probabilities
-        and choices(item.sides[0]) == len(one.choices)
-        and bool(golds(item.sides[0]))
-    )
-
-
-def _stated(item: Item, record: Record) -> tuple[float, bool]:
-    """The picked choice's share of the probability of all choices, and whether it is right."""
-    logs = [value for value in record.log_probabilities if value is not None]
-    best = max(logs)
-    total = math.fsum(math.exp(value - best) for value in logs)
-    return min(1.0, 1 / total), logs.index(best) in golds(item.sides[0])
-
-
-def _calibration_table(sides: Sequence[SideCalibration]) -> Table:
+def _calibration_table(sides: Sequence[SideCalibration], about: Pool) -> Table:
     rows = tuple(
         (
             visible(side.label),
@@ -115,7 +111,8 @@ def _calibration_table(sides: Sequence[SideCalibration]) -> Table:
         for side in sides
     )
     caption = (
-        "Calibration: how far stated confidence is from accuracy, in points (with few documents too large by chance)"
+        f"Calibration{about.where}: how far stated confidence is from accuracy, in points (with few documents too large "
+        "by chance)"
     )
     return Table(caption, ("", "n", "mean gap (ECE)", "largest gap", "Brier score", "area under curve"), rows)
 
@@ -150,7 +147,7 @@ def _places(items: Sequence[Item]) -> _Places | None:
     gold = [golds(item.sides[0])[0] for item in chosen]
     confusions, biases = [], []
     for side in range(len(chosen[0].sides)):
-        picks = [place for item in chosen if (place := picked(item.sides[side])) is not None]
+        picks = [place for item in chosen if (place := item.picked(side)) is not None]
         biases.append(position_bias(picks, gold, count))
         confusions.append(confusion([letters[place] for place in gold], [letters[place] for place in picks], letters))
     return _Places(n, count, tuple(confusions), tuple(biases))
@@ -161,20 +158,20 @@ def _has_places(item: Item) -> bool:
     count = choices(first)
     if count is None or len(golds(first)) != 1:
         return False
-    places = [picked(side) for side in item.sides]
+    places = [item.picked(side) for side in range(len(item.sides))]
     same = all(choices(side) == count and golds(side) == golds(first) for side in item.sides)
     return same and all(place is not None and 0 <= place < count for place in (*places, *golds(first)))
 
 
-def _place_charts(places: _Places, labels: Sequence[str]) -> Iterator[Chart]:
-    yield position_chart(places.biases, labels, places.n)
+def _place_charts(places: _Places, labels: Sequence[str], about: Pool) -> Iterator[Chart]:
+    yield position_chart(places.biases, labels, places.n, about)
     for confusion, label in zip(places.confusions, labels, strict=True):
-        yield confusion_chart(confusion, label, places.n)
+        yield confusion_chart(confusion, label, places.n, about)
     if len(places.confusions) == 2:
-        yield confusion_change_chart(*places.confusions)
+        yield confusion_change_chart(*places.confusions, about)
 
 
-def _position_table(places: _Places, labels: Sequence[str]) -> Table:
+def _position_table(places: _Places, labels: Sequence[str], about: Pool) -> Table:
     rows = tuple(
         (
             visible(label),
@@ -186,7 +183,7 @@ def _position_table(places: _Places, labels: Sequence[str]) -> Table:
         for label, bias, one in zip(labels, places.biases, places.confusions, strict=True)
     )
     headings = ("", "n", "spread of accuracy over places, points", "p of no preference", "kappa")
-    return Table(f"Does a model prefer a place? Questions with {places.count} choices", headings, rows)
+    return Table(f"Does a model prefer a place{about.where}? Questions with {places.count} choices", headings, rows)
 
 
 # --- generated text
@@ -195,8 +192,10 @@ def _position_table(places: _Places, labels: Sequence[str]) -> Table:
 def _lengths(items: Sequence[Item], records: Sequence[Mapping[Key, Record]], labels: Sequence[str]) -> Table | None:
     """Median length and share of cut outputs, task by task; None where no text was generated."""
     rows = []
-    for task in dict.fromkeys(item.task for item in items):
-        keys = [item.key for item in items if item.task == task]
+    tasks: dict[str, list[Key]] = {}
+    for item in items:
+        tasks.setdefault(item.task, []).append(item.key)
+    for task, keys in tasks.items():
         sides = [[found[key] for key in keys if key in found and found[key].output is not None] for found in records]
         if sides and all(sides):
             rows.append((visible(task), *(cell for side in sides for cell in _length_cells(side))))

@@ -54,6 +54,8 @@ Explorer.prototype.start = function () {
     options("sort", [["", "what needs a look"], ["sure", "most clearly wrong"], ["close", "closest call"], ["clear", "most clearly right"], ["task", "task"]]);
   }
   if (this.compared && !index.gain.some((gain) => gain)) form.elements.show.value = "";
+  if (this.compared && !index.causes.length) form.elements.cause.closest("label").hidden = true;
+  if (this.compared && index.gain.every((gain) => gain === null)) form.elements.show.closest("label").hidden = true;
   this.list.append(this.space);
   this.root.hidden = false;
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -88,11 +90,17 @@ Explorer.prototype.filter = async function () {
   this.shown = [];
   for (let item = 0; item < this.size; item++) if (passes(item)) this.shown.push(item);
   this.sort();
-  this.status.textContent = `${this.shown.length.toLocaleString("en")} of ${this.size.toLocaleString("en")} documents`;
+  this.status.textContent = `${this.shown.length.toLocaleString("en")} of ${this.size.toLocaleString("en")} ${this.size === 1 ? "document" : "documents"}${words.length ? this.searched() : ""}`;
   this.space.style.height = `${this.shown.length * ROW}px`;
   this.at = this.shown.indexOf(chosen);
   if (this.at < 0) this.list.scrollTop = 0;
   this.draw();
+};
+
+/** What else than the words narrows a search: it is easily forgotten. */
+Explorer.prototype.searched = function () {
+  const chosen = ["show", "task", "outcome", "cause"].map((name) => this.form.elements[name]).filter((select) => select?.value);
+  return chosen.length ? `; searched only: ${chosen.map((select) => select.selectedOptions[0].textContent).join(", ")}` : "";
 };
 
 Explorer.prototype.passes = function (words) {
@@ -159,12 +167,18 @@ Explorer.prototype.sort = function () {
     clear: (item) => (last[item] === null ? far : -last[item]),
     task: (item) => index.task[item],
   };
-  const key = keys[this.form.elements.sort.value];
+  const name = this.form.elements.sort.value;
+  const key = keys[name];
   if (!key) return;
+  if (name === "task") {
+    this.shown.sort((one, other) => key(one) - key(other) || one - other);
+    return;
+  }
   const values = new Map(this.shown.map((item) => [item, key(item)]));
   this.shown.sort((one, other) => {
     const [first, second] = [values.get(one), values.get(other)];
-    return first === second ? one - other : first - second;
+    // a nat is not a nat per character: each unit by itself
+    return index.unit[one] - index.unit[other] || (first === second ? one - other : first - second);
   });
 };
 
@@ -195,9 +209,9 @@ Explorer.prototype.row = function (place) {
     make(
       "span",
       { class: "about" },
-      this.compared ? make("span", { class: kind }, sign(kind), outcomes[0] === outcomes[1] ? outcomes[0] : outcomes.join(" → ")) : make("span", {}, sign(`outcome-${outcomes[0]}`), outcomes[0]),
+      this.compared ? make("span", { class: kind }, sign(kind), outcomes[0] === outcomes[1] ? outcomes[0] : outcomes.join(gain === null ? " / " : " → ")) : make("span", {}, sign(`outcome-${outcomes[0]}`), outcomes[0]),
       make("span", { class: "task" }, index.tasks[index.task[item]]),
-      last === null ? null : make("span", { class: "number", title: "margin in nats: how far the best right choice is ahead of the best wrong one" }, signed(last)),
+      last === null ? null : make("span", { class: "number", title: `margin in ${index.units[index.unit[item]]}: how far the best right choice is ahead of the best wrong one, as the main metric counts` }, signed(last)),
     ),
   );
   row.style.top = `${place * ROW}px`;
@@ -338,7 +352,7 @@ Explorer.prototype.lines = function (item) {
   return index.labels.map((label, side) => {
     const outcome = index.outcomes[index.outcome[side][item]];
     const margin = index.margin[side][item];
-    const parts = [index.metrics[side][item], margin === null ? "" : `margin ${signed(margin)} nats`].filter(Boolean);
+    const parts = [index.metrics[side][item], margin === null ? "" : `margin ${signed(margin)} ${index.units[index.unit[item]]}`].filter(Boolean);
     const cause = this.compared && side === 1 && index.cause[item] >= 0 ? ` · cause: ${index.causes[index.cause[item]]}` : "";
     return make("p", { class: "facts-line" }, make("span", { class: this.compared ? (side ? "side after" : "side before") : "side after" }, label), ": ", make("b", {}, outcome), parts.length ? ` · ${parts.join(" · ")}` : "", cause);
   });
@@ -361,9 +375,10 @@ Explorer.prototype.texts = function (item, entry) {
 Explorer.prototype.choices = function (item, entry) {
   const { index } = this;
   const gold = index.gold[item] ?? [];
-  const shares = entry.sides.map((side) => (side?.logs ? normalised(side.logs) : null));
-  const picks = entry.sides.map((side, number) => this.pick(item, number, entry, side));
-  const lengths = picks.some((pick) => pick.byLength);
+  // by what the task's main metric compares: log-probabilities, for acc_norm per character
+  const scores = entry.sides.map((side) => side?.scores ?? side?.logs ?? null);
+  const shares = scores.map((side) => (side ? normalised(side) : null));
+  const unit = entry.sides.some((side) => side?.scores) ? index.units[index.unit[item]] : "nats";
   const rows = entry.choices.map((choice, place) => {
     const right = gold.includes(place);
     return make(
@@ -371,25 +386,13 @@ Explorer.prototype.choices = function (item, entry) {
       { class: right ? "gold" : null },
       make("th", { scope: "row" }, LETTERS[place] ?? String(place + 1)),
       make("td", { class: "choice", dir: "auto" }, ...this.pieces(choice), right ? make("span", { class: "tag right" }, "right") : null),
-      entry.sides.map((side, number) => make("td", {}, shares[number] ? this.bar(side.logs[place], shares[number][place], number, picks[number].place === place) : "")),
+      entry.sides.map((side, number) => make("td", { class: "scored", "data-label": this.compared ? index.labels[number] : null }, shares[number] ? this.bar(scores[number][place], shares[number][place], number, index.picked[number]?.[item] === place) : "")),
     );
   });
   const head = make("tr", {}, make("th", {}), make("th", { scope: "col" }, "choice"), index.labels.map((label) => make("th", { scope: "col" }, label)));
   const more = entry.sides[0]?.more ? make("p", { class: "facts-line" }, `${entry.sides[0].more} further choices are in the sample log.`) : null;
-  const note = entry.choices.length > 1 ? "Bars: share of the probability of all choices; beside them the log-probability in nats. Framed: picked" + (lengths ? ", by log-probability per character (acc_norm)." : ".") : null;
+  const note = entry.choices.length > 1 ? (unit === "nats" ? "Bars: share of the probability of all choices; beside them the log-probability in nats. Framed: picked." : `By the task's main metric, which divides by length: beside the bars the log-probability in ${unit}, the bars are the shares that go with it. Framed: picked.`) : null;
   return make("div", {}, make("table", { class: "choices" }, make("thead", {}, head), make("tbody", {}, rows)), more, note ? make("p", { class: "facts-line" }, note) : null);
-};
-
-/** What the main metric takes as picked: the most probable choice, for acc_norm the most probable for its length. */
-Explorer.prototype.pick = function (item, number, entry, side) {
-  const { index } = this;
-  const plain = { place: index.picked[number]?.[item], byLength: false };
-  const [name, value] = index.metrics[number][item].split(", ")[0].split(" ");
-  if (name !== "acc_norm" || !side?.logs || entry.choices.some((choice) => typeof choice !== "string")) return plain;
-  const scores = side.logs.map((log, place) => log / [...entry.choices[place].replace(/^ /, "")].length);
-  const place = scores.indexOf(Math.max(...scores));
-  // a task may measure its choices otherwise than they stand in the log: then the metric's own value tells
-  return (index.gold[item] ?? []).includes(place) === (Number(value) === 1) ? { place, byLength: true } : plain;
 };
 
 function normalised(logs) {
@@ -403,7 +406,7 @@ Explorer.prototype.bar = function (log, share, side, picked) {
   const fill = make("i");
   fill.style.width = `${100 * share}%`;
   const after = this.compared ? side === 1 : true;
-  const label = `${Math.round(100 * share)}%  ${log === null ? "" : log.toFixed(2).replace("-", MINUS)}`;
+  const label = `${Math.round(100 * share)}%  ${log === null ? "" : log.toFixed(Math.abs(log) < 10 ? 3 : 1).replace("-", MINUS)}`;
   return make("div", { class: `bar${after ? " after" : ""}${picked ? " picked" : ""}` }, fill, make("b", {}, label), picked ? make("span", { class: "tag" }, "picked") : null);
 };
 

@@ -73,7 +73,10 @@ def forest(
         domain: Ends of the axis; from the data when None.
         brackets: First and last row of groups that are held together by a line on the right.
     """
-    layout = layout.fitted(["\u2003" * row.depth + row.name for row in rows])
+    lanes = _lanes(brackets)
+    aside = 6 * len(set(lanes))  # what the words on the right make room for
+    texts = [row.short if layout.is_narrow else row.text for row in rows]
+    layout = layout.fitted(["\u2003" * row.depth + row.name for row in rows], texts, aside)
     ends = domain or _domain(rows, zero)
     data = [_row(place, row) for place, row in enumerate(rows)]
     position: Spec = {"field": "row", "type": "quantitative", "axis": None}
@@ -82,8 +85,6 @@ def forest(
     across = {"type": "quantitative", "scale": {"domain": list(ends), "nice": False, "zero": False}}
     value_axis = {"title": axis, "tickCount": ticks, "labelOverlap": True}
     shared = _Shared(position, {**across, "axis": value_axis}, layout)
-    lanes = _lanes(brackets)
-    aside = 6 * len(set(lanes))  # what the words on the right make room for
     layers = [
         *_ground(rows, shared, zero),
         *_intervals(shared),
@@ -213,7 +214,7 @@ def _words(shared: _Shared, aside: int) -> list[Spec]:
     ]
     layers.append(
         {
-            "mark": text_mark(fontSize=size, limit=layout.texts - 12 - aside, fill=SOFT),
+            "mark": text_mark(fontSize=size, fill=SOFT),
             "encoding": {"y": shared.y, "x": {"value": layout.plot + 12 + aside}, "text": {"field": field}},
         }
     )

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evalkit.comparison import Change, Comparison
+from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.reports.html import figures
 from evalkit.reports.html.charts import INK, SOFT, Chart, Layout, Spec, chart, text_mark, values
+from evalkit.reports.html.room import TABLE_ROWS
 from evalkit.reports.html.verdicts import KIND, is_large, share
 
 CELL_HEIGHT = 40
@@ -32,7 +33,7 @@ def heat_maps(comparison: Comparison) -> list[Chart]:
     found = []
     for root in comparison.roots:
         cells = list(_cells(comparison, root, root))
-        if cells and all(share(cell.change) for cell in cells):
+        if 0 < len(cells) <= TABLE_ROWS and all(share(cell.change) for cell in cells):
             found.append(_heat_map(root, cells))
     return found
 
@@ -41,13 +42,17 @@ def _cells(comparison: Comparison, name: str, root: str) -> Iterator[Cell]:
     task = comparison.tasks[name]
     if is_large(comparison, task):
         for member in task.members:
-            if member in comparison.tasks:
+            if member in comparison.tasks and _is_compared(comparison.tasks[member].change):
                 short = _short(member, root)
                 yield Cell("" if name == root else _short(name, root), short, comparison.tasks[member].change)
     else:
         for member in task.members:
             if member in comparison.tasks:
                 yield from _cells(comparison, member, root)
+
+
+def _is_compared(change: Change) -> bool:
+    return change.verdict is not Verdict.NOT_COMPARABLE
 
 
 def _short(name: str, root: str) -> str:
@@ -104,7 +109,7 @@ def _cell(cell: Cell, largest: float, left: float, top: float, width: float) -> 
         "stroke": paint if decided else "transparent",
         "name": cell.name,
         "text": text + (" ▲" if kind == "better" else " ▼" if kind == "worse" else ""),
-        "about": f"{about}, {figures.count(change.n)} documents, {change.verdict.value}",
+        "about": f"{about}, {figures.count(change.n)} documents, {change.word}",
     }
 
 
@@ -156,7 +161,9 @@ def category_bars(comparison: Comparison) -> list[Chart]:
     found = []
     for root in comparison.roots:
         members = [name for name in comparison.tasks[root].members if name in comparison.tasks]
-        inner = [name for name in members if comparison.tasks[name].members]
+        inner = [
+            name for name in members if comparison.tasks[name].members and _is_compared(comparison.tasks[name].change)
+        ]
         if inner and all(share(comparison.tasks[name].change) for name in inner):
             rows = [(_short(name, root), comparison.tasks[name].change) for name in inner]
             about = "The score of each category in both runs; the tick is what guessing gives."

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evalkit.reports.html.items import Item, golds, margin, picked
+from evalkit.comparing.picked import golds
+from evalkit.reports.html.items import Item
+from evalkit.reports.html.judging import BY_LENGTH, NATS
 from evalkit.reports.html.records import Record, snippet
 from evalkit.reports.text import visible
 
@@ -22,6 +24,9 @@ SMALL, LARGE = 3_500_000, 24_000_000
 """Bytes for texts: the first for up to some 4,000 documents, the second however many they are."""
 A_DOCUMENT = 800
 """Bytes for texts that each document adds, between the two."""
+
+UNITS = (NATS, *(unit for unit, _ in BY_LENGTH.values()), "")
+"""Units of margins, in the order that they are sorted in."""
 
 Key = tuple[str, str]
 
@@ -36,6 +41,7 @@ class Pack:
         listed: Documents in the index.
         total: Documents that there are.
         texts: Documents whose texts are here.
+        units: Of the documents' margins.
     """
 
     index: str
@@ -43,6 +49,7 @@ class Pack:
     listed: int = 0
     total: int = 0
     texts: int = 0
+    units: tuple[str, ...] = ()
 
 
 def pack(
@@ -62,7 +69,7 @@ def pack(
     texts = 0
     for start in range(0, len(listed), CHUNK):
         part = listed[start : start + CHUNK]
-        entries = [_entry([found.get(item.key) for found in records]) for item in part]
+        entries = [_entry(item, [found.get(item.key) for found in records]) for item in part]
         if not any(entries):
             break
         packed = compress(entries)
@@ -72,7 +79,8 @@ def pack(
         chunks.append(packed)
         texts += len(part)
     index = {**_index(listed, records), "labels": list(map(visible, labels)), "logs": list(map(visible, logs))}
-    return Pack(compress({**index, "chunk": CHUNK, "texts": texts}), tuple(chunks), len(listed), len(items), texts)
+    packed = compress({**index, "chunk": CHUNK, "texts": texts})
+    return Pack(packed, tuple(chunks), len(listed), len(items), texts, tuple(filter(None, index["units"])))
 
 
 def compress(value: Any) -> str:
@@ -86,18 +94,21 @@ def _index(items: Sequence[Item], records: Sequence[Mapping[Key, Record]]) -> di
     tasks = _Names(item.task for item in items)
     outcomes = _Names(side.outcome for item in items for side in item.sides)
     causes = _Names(item.cause for item in items if item.cause)
+    units = _Names(sorted({item.unit for item in items}, key=UNITS.index))
     sides = range(len(items[0].sides) if items else 1)
     return {
         "tasks": tasks.names,
         "outcomes": outcomes.names,
         "causes": causes.names,
+        "units": units.names,
+        "unit": [units[item.unit] for item in items],
         "task": [tasks[item.task] for item in items],
         "id": [visible(item.id) for item in items],
         "gain": [_short(item.gain) for item in items],
         "cause": [causes[item.cause] if item.cause else -1 for item in items],
         "outcome": [[outcomes[item.sides[side].outcome] for item in items] for side in sides],
-        "margin": [[_short(margin(item.sides[side])) for item in items] for side in sides],
-        "picked": [[picked(item.sides[side]) for item in items] for side in sides],
+        "margin": [[_short(item.margin(side)) for item in items] for side in sides],
+        "picked": [[item.picked(side) for item in items] for side in sides],
         "gold": [golds(item.sides[0]) for item in items],
         "metrics": [[_metrics(item, side) for item in items] for side in sides],
         "line": [_line(item, records) for item in items],
@@ -131,7 +142,7 @@ def _short(value: float | None) -> float | None:
     return float(f"{value:.4g}") if value is not None and math.isfinite(value) else None
 
 
-def _entry(sides: Sequence[Record | None]) -> dict[str, Any]:
+def _entry(item: Item, sides: Sequence[Record | None]) -> dict[str, Any]:
     """The texts of one document, what both runs share said once; `{}` where no log has it."""
     known = [side for side in sides if side is not None]
     if not known:
@@ -144,6 +155,10 @@ def _entry(sides: Sequence[Record | None]) -> dict[str, Any]:
     if first.choices:
         entry["choices"] = [choice.to_json() for choice in first.choices]
     entry["sides"] = [_side(side) for side in sides]
+    if item.unit not in ("", NATS):
+        for side, one in zip(entry["sides"], item.judged, strict=True):
+            if side and one:
+                side["scores"] = [round(score, 5) for score in one.scores]
     return entry
 
 

@@ -142,3 +142,16 @@ function copyButton(word, text) {
   });
   return button;
 }
+
+// --- paper
+
+const unfolded = [];
+window.addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details.paper:not([open])")) {
+    details.open = true;
+    unfolded.push(details);
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const details of unfolded.splice(0)) details.open = false;
+});

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from evalkit.reports.html import figures
 from evalkit.reports.html.charts import INK, Chart, Spec, chart, text_mark, values
-from evalkit.reports.html.plots import SMALL, colour_of, sides_key, titled
+from evalkit.reports.html.plots import SMALL, Pool, colour_of, sides_key, titled
 
 if TYPE_CHECKING:
     from evalkit.stats.confusion import Confusion
     from evalkit.stats.positions import PositionBias
 
 
-def position_chart(biases: Sequence[PositionBias], labels: Sequence[str], n: int) -> Chart:
+def position_chart(biases: Sequence[PositionBias], labels: Sequence[str], n: int, pool: Pool) -> Chart:
     """How often each place was right and was picked."""
     rows = []
     columns = [("right answers", "gold", biases[0].gold)]
@@ -36,9 +36,15 @@ def position_chart(biases: Sequence[PositionBias], labels: Sequence[str], n: int
                 }
             )
     text = f"How often each place is right and is picked, {figures.count(n)} questions. A is the first choice; "
-    text += "picked is the most probable one."
+    text += f"picked is what {pool.metric} takes as the answer.{pool.sentence}"
     key = [("bar-gold", "right answers"), *sides_key(labels)]
-    return chart("Does it prefer a place?", text, lambda layout: _position(rows), key=key, layouts=(SMALL,))
+    return chart(
+        f"Does it prefer a place?{pool.where.replace(',', '')}",
+        text,
+        lambda layout: _position(rows),
+        key=key,
+        layouts=(SMALL,),
+    )
 
 
 def _position(rows: Sequence[Mapping[str, Any]]) -> Spec:
@@ -67,7 +73,7 @@ def _position(rows: Sequence[Mapping[str, Any]]) -> Spec:
     }
 
 
-def confusion_chart(confusion: Confusion, label: str, n: int) -> Chart:
+def confusion_chart(confusion: Confusion, label: str, n: int, pool: Pool) -> Chart:
     """Right place against picked place, in percent of the row."""
     rows = []
     for gold, counts in zip(confusion.labels, confusion.counts, strict=True):
@@ -77,10 +83,10 @@ def confusion_chart(confusion: Confusion, label: str, n: int) -> Chart:
             about = f"{label}: right is {gold}, picked is {pick}: {number:,} of {total:,}"
             rows.append(_square(gold, pick, f"{100 * part:.0f}", 0.06 + 0.42 * part, "var(--accent)", about))
     text = f"Rows are the right place, columns the picked one, in percent of the row; {figures.count(n)} questions."
-    return chart(f"Picked for right: {label}", text, lambda layout: _squares(rows), layouts=(SMALL,))
+    return chart(f"Picked for right: {label}{pool.where}", text, lambda layout: _squares(rows), layouts=(SMALL,))
 
 
-def confusion_change_chart(before: Confusion, after: Confusion) -> Chart:
+def confusion_change_chart(before: Confusion, after: Confusion, pool: Pool) -> Chart:
     """What moved between the two tables, in documents."""
     moved = [
         (gold, pick, second - first)
@@ -97,7 +103,7 @@ def confusion_change_chart(before: Confusion, after: Confusion) -> Chart:
         rows.append(_square(gold, pick, sign, 0.06 + 0.42 * abs(number) / largest, paint, about))
     text = "After minus before, in documents: more on the diagonal and less beside it is better."
     key = [("worse-cell", "worse"), ("better-cell", "better")]
-    return chart("What moved", text, lambda layout: _squares(rows), key=key, layouts=(SMALL,))
+    return chart(f"What moved{pool.where}", text, lambda layout: _squares(rows), key=key, layouts=(SMALL,))
 
 
 def _square(gold: object, pick: object, text: str, opacity: float, paint: str, about: str) -> dict[str, Any]:

@@ -26,6 +26,31 @@ class SideCalibration:
     found: Calibration
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Whose documents a chart is about.
+
+    Attributes:
+        metric: The main metric of the tasks.
+        tasks: How many there are.
+        is_one_of_several: Whether other metrics have charts of their own.
+    """
+
+    metric: str
+    tasks: int
+    is_one_of_several: bool
+
+    @property
+    def where(self) -> str:
+        """To be set behind a title: `, acc_norm`; empty where there is nothing to tell apart."""
+        return f", {self.metric}" if self.is_one_of_several else ""
+
+    @property
+    def sentence(self) -> str:
+        """That several tasks are taken together; empty for one."""
+        return f" {self.tasks} tasks with {self.metric} taken together." if self.tasks > 1 else ""
+
+
 def colour_of(place: int, total: int) -> str:
     """The name of a run's colour."""
     return "after" if total == 1 else SIDES[place]
@@ -45,7 +70,7 @@ def titled(title: str, **more: Any) -> Spec:
 # --- calibration
 
 
-def calibration_chart(sides: Sequence[SideCalibration]) -> Chart:
+def calibration_chart(sides: Sequence[SideCalibration], pool: Pool) -> Chart:
     """Accuracy against confidence, a point a bin."""
     rows = [
         {
@@ -61,16 +86,24 @@ def calibration_chart(sides: Sequence[SideCalibration]) -> Chart:
         for one in side.found.bins
     ]
     about = (
-        "Confidence is the picked choice's share of the probability of all choices. On the dashed line a model is right as "
-        "often as it is sure; below it, it is surer than it should be. Larger dots stand for more documents."
+        f"Confidence is the picked choice's share of the {_what(pool.metric)} of all choices. On the dashed line a model is "
+        "right as often as it is sure; below it, it is surer than it should be. Larger dots stand for more documents."
+        f"{pool.sentence}"
     )
     return chart(
-        "Is it right when it is sure?",
+        f"Is it right when it is sure?{pool.where.replace(',', '')}",
         about,
         lambda layout: _calibration(rows),
         key=sides_key([s.label for s in sides]),
         layouts=(SMALL,),
     )
+
+
+def _what(metric: str) -> str:
+    return {
+        "acc_norm": "exponential of the log-probability per character",
+        "acc_bytes": "exponential of the log-probability per byte",
+    }.get(metric, "probability")
 
 
 def _calibration(rows: Sequence[Mapping[str, Any]]) -> Spec:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby, takewhile
 from pathlib import Path
+from typing import NamedTuple
 
 from evalkit.reports.text import visible_lines
-from evalkit.results import SampleRow, read_samples
+from evalkit.results import SampleRow, read_columns
 
 PROMPT = (3_000, 9_000)
 """Characters kept of a prompt: of its start, and of its end, where the question is."""
@@ -48,6 +49,8 @@ class Record:
         finish: Why the text ended.
         tokens: Of the output, or of all choices.
         more: Further completions, which only the log has.
+        characters: Length of each choice, without the space before it.
+        bytes: The same in UTF-8.
     """
 
     kind: str
@@ -60,6 +63,23 @@ class Record:
     finish: str
     tokens: int
     more: int
+    characters: tuple[int, ...] = ()
+    bytes: tuple[int, ...] = ()
+
+
+class Request(NamedTuple):
+    """The columns of the log that a page shows; see `SampleRow`."""
+
+    task: str
+    id: str
+    kind: str
+    prompt: str
+    continuation: str
+    log_probability: float | None
+    tokens: int
+    finish: str
+    target: str
+    answer: str | None
 
 
 def clip(text: str, room: tuple[int, int]) -> Clipped:
@@ -70,25 +90,43 @@ def clip(text: str, room: tuple[int, int]) -> Clipped:
     return Clipped(visible_lines(text[: room[0]]), omitted, visible_lines(text[len(text) - room[1] :]))
 
 
-def read_records(path: Path, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Record]:
+def read_records(
+    path: Path, wanted: Iterable[tuple[str, str]], known: Mapping[tuple[str, str], Record] | None = None
+) -> dict[tuple[str, str], Record]:
     """(task, id) -> what the log says, for the documents that are wanted.
+
+    Args:
+        path: The log.
+        wanted: Documents.
+        known: The other run's: what is the same there is held once.
 
     Raises:
         UsageError: The log is damaged, or no such log.
     """
     keys = set(wanted)
     found: dict[tuple[str, str], Record] = {}
-    for key, rows in _documents(read_samples(path)):
+    requests = map(Request._make, read_columns(path, Request._fields))
+    for key, rows in groupby(requests, key=lambda row: (row.task, row.id)):
         if key in keys:
-            found[key] = record(list(rows))
+            found[key] = _shared(record(list(rows)), (known or {}).get(key))
     return found
 
 
-def _documents(rows: Iterator[SampleRow]) -> Iterator[tuple[tuple[str, str], Iterator[SampleRow]]]:
-    return groupby(rows, key=lambda row: (row.task, row.id))
+def _shared(one: Record, other: Record | None) -> Record:
+    """The record with the texts of another where they are equal: the two runs of a comparison were asked the same."""
+    if other is None:
+        return one
+    return replace(
+        one,
+        prompt=other.prompt if other.prompt == one.prompt else one.prompt,
+        choices=other.choices if other.choices == one.choices else one.choices,
+        target=other.target if other.target == one.target else one.target,
+        characters=other.characters if other.characters == one.characters else one.characters,
+        bytes=other.bytes if other.bytes == one.bytes else one.bytes,
+    )
 
 
-def record(rows: Sequence[SampleRow]) -> Record:
+def record(rows: Sequence[SampleRow | Request]) -> Record:
     """One document's rows as a record."""
     first = rows[0]
     prompt, texts = _prompt_and_choices(rows) if first.kind == "score" else (first.prompt, [])
@@ -104,6 +142,8 @@ def record(rows: Sequence[SampleRow]) -> Record:
         finish=first.finish,
         tokens=first.tokens if is_text else sum(row.tokens for row in rows),
         more=len(rows) - 1 if is_text else max(0, len(texts) - CHOICES),
+        characters=tuple(len(text.removeprefix(" ")) for text in texts[:CHOICES]),
+        bytes=tuple(len(text.removeprefix(" ").encode("utf-8", "replace")) for text in texts[:CHOICES]),
     )
 
 
@@ -111,7 +151,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _prompt_and_choices(rows: Sequence[SampleRow]) -> tuple[str, list[str]]:
+def _prompt_and_choices(rows: Sequence[SampleRow | Request]) -> tuple[str, list[str]]:
     """What all requests of a document begin with, and how each goes on."""
     prompts = {row.prompt for row in rows}
     if len(prompts) == 1:

@@ -11,10 +11,11 @@ import evalkit
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, run_outcomes
-from evalkit.reports.html.explorer import Explorer, context, explore
+from evalkit.reports.html.explorer import Explorer, context, explore, own_log
 from evalkit.reports.html.forest import ForestRow, forest
-from evalkit.reports.html.items import Item, run_items
+from evalkit.reports.html.items import run_items
 from evalkit.reports.html.plots import loss_chart
+from evalkit.reports.html.room import PLOT_ROWS, TABLE_ROWS, left_out
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, is_large, is_percentage, score_rows
 from evalkit.reports.text import visible
@@ -39,8 +40,9 @@ def run_context(run: Run, samples_log: Path | None) -> dict[str, Any]:
     """
     items = run_items(run)
     name = visible(_label(run))
-    explorer = explore(items, [name], [samples_log])
-    charts, tables = _answers(run, items, explorer)
+    explorer = explore(items, [name], [own_log(run, samples_log)])
+    charts, tables = _answers(run, explorer)
+    rows = _table(run)
     return {
         "title": name,
         "version": evalkit.__version__,
@@ -51,7 +53,8 @@ def run_context(run: Run, samples_log: Path | None) -> dict[str, Any]:
         "standing": _standing(run),
         "notes": notes(run),
         "forests": list(_forests(run)),
-        "rows": _table(run),
+        "rows": rows[:TABLE_ROWS],
+        "rows_left": left_out(len(rows), TABLE_ROWS, "the first"),
         "seeds": any(value.spread for task in run.tasks.values() for value in task.metrics.values()),
         "charts": charts,
         "tables": tables,
@@ -151,7 +154,8 @@ def _model(run: Run) -> str:
 def _subline(run: Run) -> str:
     n = sum(task.n for task in run.tasks.values())
     tasks = len(run.tasks)
-    return f"{figures.count(n)} documents, {tasks} task{'' if tasks == 1 else 's'}, {visible(run.created[:10])}"
+    documents = f"{figures.count(n)} document{'' if n == 1 else 's'}"
+    return f"{documents}, {tasks} task{'' if tasks == 1 else 's'}, {visible(run.created[:10])}"
 
 
 # --- the picture
@@ -164,7 +168,8 @@ def _forests(run: Run) -> Iterator[Chart]:
         about = (
             "Each dot is a score in percent, the line through it its 95% interval: the true score is likely within it. "
         )
-        about += "The tick is what guessing gives."
+        about += f"The tick is what guessing gives. {left_out(len(percent), PLOT_ROWS, 'the first')}".rstrip()
+        percent = percent[:PLOT_ROWS]
         key = [("score", "score"), ("tick", "chance")]
         title = "Scores beside chance"
         yield chart(
@@ -178,6 +183,8 @@ def _other_forest(metric: str, rows: Sequence[ForestRow]) -> Chart:
     """Scores that are no percentages, of one metric, which has a unit of its own."""
     name = visible(metric).replace("_", " ")
     about = "Each dot is a score, the line through it its 95% interval."
+    about = f"{about} {left_out(len(rows), PLOT_ROWS, 'the first')}".rstrip()
+    rows = rows[:PLOT_ROWS]
     return chart(name, about, lambda layout: forest(rows, layout, axis=name, zero=False), key=[("score", "score")])
 
 
@@ -236,13 +243,13 @@ def _table(run: Run) -> list[RunRow]:
 # --- answers
 
 
-def _answers(run: Run, items: Sequence[Item], explorer: Explorer) -> tuple[list[Chart], list[Table]]:
-    found = outcomes(run_outcomes(run))
+def _answers(run: Run, explorer: Explorer) -> tuple[list[Chart], list[Table]]:
+    found = outcomes(run_outcomes(run)[:PLOT_ROWS])
     charts = [found] if found else []
     curve = made.loss_curve(run)
     if curve:
         charts.append(loss_chart(curve))
-    more, tables = diagnose(items, explorer.records, [visible(_label(run))])
+    more, tables = diagnose(explorer.items, explorer.records, [visible(_label(run))])
     return charts + more, tables
 
 
@@ -251,7 +258,6 @@ def _made(run: Run, samples_log: Path | None) -> dict[str, Any]:
     if samples_log is not None:
         result = samples_log.with_name(samples_log.name.replace(".samples.parquet", ".json"))
         commands = [
-            {"about": "Recompute every metric from the sample log", "text": made.command("verify", result)},
             {
                 "about": "Compare with another run",
                 "text": made.command("compare", result, "other.json", "--html", "comparison.html"),
@@ -261,6 +267,7 @@ def _made(run: Run, samples_log: Path | None) -> dict[str, Any]:
         "labels": [visible(_label(run))],
         "commands": commands,
         "facts": made.facts([run]),
-        "tasks": made.task_facts(run),
+        "tasks": made.task_facts(run)[:TABLE_ROWS],
+        "tasks_left": left_out(len(run.tasks), TABLE_ROWS, "the first"),
         "notes": [],
     }

@@ -30,7 +30,7 @@ def test_a_pass_must_stand_whatever_could_not_be_answered() -> None:
     found = of(result, Check.ANSWERED)
     assert (result.exit_code, found.status, found.reason) == (3, Status.UNDECIDED, Reason.UNANSWERED)
     assert found.sentence == (
-        "the candidate could not answer 50 of 1,000 documents that the baseline scored: the gain is +0.0 points without "
+        "the candidate could not answer 50 of 1,000 documents that the baseline scored: the gain is 0.0 points without "
         "them, -5.0 points with the worst score for each; that no more than 1.0 point is lost is not shown then"
     )
     assert of(result, Check.LOSS).status is Status.PASS

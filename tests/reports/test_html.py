@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from evalkit.comparison import Comparison, FieldDifference
+from evalkit.comparison import Change, Comparison, FieldDifference, Verdict
 from evalkit.errors import OutputError, UsageError
 from evalkit.reports.html import write_comparison, write_ranking, write_run
 from evalkit.reports.html.packing import CHUNK
@@ -103,9 +103,74 @@ def test_the_order_is_verdict_picture_table_places_documents_origin(page: str, c
     assert sections == ["verdict", "picture", "table", "where", "items", "made"]
     assert comparison.headline() in reader.text
     assert reader.text.index(comparison.headline()) < reader.text.index("Difference in points")
-    for word in ("improved", "undecided", "95% interval", "evalkit compare", "evalkit verify", "quiz", "exam_a"):
+    for word in ("improved", "undecided", "95% interval", "evalkit compare", "quiz", "exam_a"):
         assert word in reader.text
     assert "</td>" in page.partition('<section id="where"')[0]  # the table is HTML, not data
+
+
+def test_the_mean_is_in_the_table_and_beside_the_tally(page: str, comparison: Comparison) -> None:
+    assert comparison.overall is not None
+    assert page.count('<th scope="row">mean over tasks') == 1
+    (mark,) = re.findall(r'<p class="overall">.*?</p>', page)
+    assert comparison.overall.verdict.value in Reader(mark).text
+    assert "<dt>mean over tasks" in page
+
+
+def test_the_verdict_comes_right_after_the_task(page: str) -> None:
+    first = page.index(">task</th>")
+    assert (
+        page.index(">verdict</th>", first) < page.index("difference</abbr>", first) < page.index(">before</th>", first)
+    )
+
+
+def test_what_cannot_be_compared_is_not_judged(comparison: Comparison, tmp_path: Path) -> None:
+    def stopped(change: Change) -> Change:
+        return replace(change, verdict=Verdict.NOT_COMPARABLE, interval=None, p=None, p_adjusted=None)
+
+    tasks = {name: replace(task, change=stopped(task.change)) for name, task in comparison.tasks.items()}
+    overall = None if comparison.overall is None else stopped(comparison.overall)
+    text = write_comparison(replace(comparison, tasks=tasks, overall=overall), tmp_path / "page.html").read_text()
+    (index,) = packed(text, 'id="index"')
+    assert set(index["gain"]) == {None}
+    assert index["causes"] == []
+    shown = Reader(re.sub(r"<(script|style).*?</\1>", "", text, flags=re.DOTALL)).text
+    for word in (
+        "→",
+        "task by task,",
+        "What moved",
+        "Difference in points",
+        "exam, task by task",
+        "What the difference",
+    ):
+        assert word not in shown
+    assert "No task can be compared" in shown
+
+
+def test_no_command_is_offered_that_does_not_exist(page: str, tmp_path: Path) -> None:
+    from typer.main import get_command
+
+    from evalkit.cli.main import app
+
+    text = page + write_run(run({"quiz": task_result([1, 0])}), tmp_path / "run.html").read_text()
+    offered = {word for word in re.findall(r"<code>evalkit ([a-z]+)", text)}
+    assert offered <= set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert "compare" in offered
+
+
+def test_another_runs_log_is_left_out_and_said(comparison: Comparison, tmp_path: Path) -> None:
+    assert comparison.before.path is not None
+    assert comparison.after.path is not None
+    other = comparison.after.path.with_name("other.json")
+    comparison.before.run.save(other)
+    samples_path(other).write_bytes(samples_path(comparison.after.path).read_bytes())
+    notes: list[str] = []
+    text = write_run(comparison.before.run, tmp_path / "page.html", samples_path(other), notes.append).read_text()
+    assert "is of another run and was left out" in Reader(text).text
+    assert not packed(text, 'class="chunk"')
+    assert len(notes) == 1
+    own = write_run(comparison.before.run, tmp_path / "own.html", samples_path(comparison.before.path), notes.append)
+    assert packed(own.read_text(), 'class="chunk"')
+    assert len(notes) == 1
 
 
 def test_what_models_write_is_text_only(page: str) -> None:
@@ -218,8 +283,28 @@ def test_ranking(tmp_path: Path) -> None:
     assert "small <b>" in reader.text
     assert "<b>:" not in text
     assert "rows 2 to 3 are tied" in text
-    assert "tiny lacks hellaswag" in reader.text
-    assert "67.5" in reader.text  # beyond chance
+    assert "67.5" in reader.text  # chance-corrected
+    assert not {"beyond chance", "place", "tied with"} & {word.strip() for word in reader.words}
+    for word in ("rank", "average", "ties", "chance-corrected", "as the first Open LLM Leaderboard averaged"):
+        assert word in reader.text
+    assert "Each interval is for one pair alone" in reader.text
+    assert text.count("not told from") >= 3
+
+
+def test_a_leaderboard_of_one_perplexity_names_it(tmp_path: Path) -> None:
+    from evalkit.comparing.ranking import leaderboard
+
+    paths = [tmp_path / f"{name}.json" for name in "ab"]
+    for place, rate in zip(paths, (1.0, 1.4), strict=True):
+        run({"wiki": text_result([-rate - 0.01 * one for one in range(9)])}).save(place)
+    words = Reader(write_ranking(leaderboard(paths), tmp_path / "page.html").read_text()).text
+    assert "is first on wiki (word_perplexity)." in words
+    assert "Less is better" in words
+    assert "mean over" not in words
+    assert "1 task and 9 documents" in words
+    assert "the one pair" in words
+    assert "all 1 pairs" not in words
+    assert "chance-corrected" not in words
 
 
 def test_the_same_results_give_the_same_page(comparison: Comparison, page: str, tmp_path: Path) -> None:

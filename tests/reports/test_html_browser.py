@@ -37,6 +37,9 @@ HOSTILE_ITEM = "#item=count/0000000000000001"
 LONG_ITEM = "#item=count/0000000000000003"
 
 
+WIDER = "const one = document.querySelector('{}'); return one.scrollWidth - one.clientWidth"
+
+
 class Page:
     """What a reader sees and does."""
 
@@ -245,9 +248,9 @@ def test_table_sorts_within_groups_and_unfolds(browser: Any, comparison: Path) -
     def shown() -> list[str]:
         return [str(row.get_attribute("data-name")) for row in page.all("#table .tree tbody tr") if row.is_displayed()]
 
-    assert shown() == ["exam", "quiz", "count"]  # nine subjects are folded
+    assert shown() == ["mean over tasks", "exam", "quiz", "count"]  # nine subjects are folded
     page.find("#table tr[data-name=exam] button.fold").click()
-    assert shown()[:3] == ["exam", "exam_a", "exam_b"]
+    assert shown()[1:4] == ["exam", "exam_a", "exam_b"]
     button = page.find("#table .tree th[data-sort=difference] button")
     button.click()
     assert page.find("#table .tree th[data-sort=difference]").get_attribute("aria-sort") == "descending"
@@ -350,7 +353,7 @@ def test_everything_but_the_list_is_there_without_scripts(browser: Any, comparis
     try:
         page = Page(browser, comparison)
         assert "smol-tuned is better than smol-base on 1 of 3 tasks" in page.text("h1")
-        assert len([row for row in page.all("#table .tree tbody tr") if row.is_displayed()]) == 12
+        assert len([row for row in page.all("#table .tree tbody tr") if row.is_displayed()]) == 13
         assert page.find("#picture .drawing.wide").is_displayed()
         assert len([card for card in page.all(".first .card") if card.is_displayed()]) == 10
         assert "needs JavaScript" in page.text("#items")
@@ -417,3 +420,63 @@ def test_thirty_thousand_documents_stay_quick(browser: Any, tmp_path: Path) -> N
     page.find(".filters input").send_keys("document is 29876, says")
     page.wait_for_status("1 of 30,000")
     page.check_quiet()
+
+
+def test_the_verdict_fits_on_a_desk_and_a_phone(browser: Any, comparison: Path) -> None:
+    for width in (1200, 1000, 390):
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
+        try:
+            page = Page(browser, comparison).opened()
+            right = page.script(
+                "const box = document.querySelector('#table .scroll').getBoundingClientRect();"
+                "return Math.max(...[...document.querySelectorAll('#table .tree .verdict')]"
+                ".map((cell) => cell.getBoundingClientRect().right)) - box.right"
+            )
+            assert right <= 0
+            if width >= 1000:
+                assert page.script(WIDER.format("#table .scroll")) <= 0
+        finally:
+            browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_phone_shows_what_was_picked(browser: Any, comparison: Path) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        page = Page(browser, comparison).opened()
+        page.select("task", "quiz")
+        page.wait(lambda: "quiz" in rows(page)[0])
+        click_row(page, 0)
+        page.wait(lambda: page.text(".detail h3").startswith("quiz"))
+        assert [one.text for one in page.all(".bar .tag")] == ["picked", "picked"]
+        assert page.script(
+            "return [...document.querySelectorAll('.bar b')].every((one) => one.getBoundingClientRect().right"
+            " <= one.parentElement.getBoundingClientRect().right)"
+        )
+        assert page.script("return getComputedStyle(document.querySelector('.bar .tag')).clipPath") == "none"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_search_says_what_else_narrows_it(browser: Any, comparison: Path) -> None:
+    page = Page(browser, comparison).opened()
+    field = page.find(".filters [name=text]")
+    assert page.script(
+        "const one = document.querySelector('.filters [name=text]'); return one.scrollWidth <= one.clientWidth"
+    )
+    field.send_keys("question")
+    page.wait(lambda: "searched only: what changed" in page.text(".explorer .status"))
+    page.select("show", "all")
+    page.wait(lambda: "searched only" not in page.text(".explorer .status"))
+
+
+def test_paper_unfolds_words(browser: Any, comparison: Path) -> None:
+    page = Page(browser, comparison).opened()
+    page.script("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.script("return [...document.querySelectorAll('details.paper')].every((one) => one.open)")
+    page.script("window.dispatchEvent(new Event('afterprint'))")
+    assert not page.script("return [...document.querySelectorAll('details.paper')].some((one) => one.open)")

@@ -1,25 +1,29 @@
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evalkit.comparison import Comparison
-from evalkit.reports.html import figures, made, packing
+from evalkit.comparing.compare import compare
+from evalkit.comparison import Comparison, Verdict
+from evalkit.reports.html import figures, made, packing, write_comparison
 from evalkit.reports.html.charts import NARROW, WIDE, draw, values
 from evalkit.reports.html.diagnostics import diagnose
 from evalkit.reports.html.forest import ForestRow, _lanes, forest
 from evalkit.reports.html.heat import category_bars, heat_maps
-from evalkit.reports.html.items import Item, comparison_items, run_items
+from evalkit.reports.html.items import Item, comparison_items, judged, run_items
 from evalkit.reports.html.packing import pack
 from evalkit.reports.html.records import OUTPUT, Clipped, Record, clip, read_records, record, snippet
-from evalkit.reports.html.verdicts import forest_rows, table
+from evalkit.reports.html.room import left_out, most
+from evalkit.reports.html.verdicts import panels, table
 from evalkit.reports.text import visible_lines
-from evalkit.results import Sample, samples_path
+from evalkit.results import Run, Sample, samples_path
 from tests.reports.comparison_examples import example_comparison, row
-from tests.result_examples import run, task_result
+from tests.result_examples import run, task_result, text_result
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,16 @@ def test_only_wanted_documents_are_read(comparison: Comparison) -> None:
     assert found[wanted].prompt.start.startswith("Answer the question.\n\nQuestion 3: ")
 
 
+def test_what_both_runs_were_asked_is_held_once(comparison: Comparison) -> None:
+    wanted = ("quiz", comparison.before.run.tasks["quiz"].samples[3].id)
+    assert comparison.before.path is not None
+    assert comparison.after.path is not None
+    before = read_records(samples_path(comparison.before.path), [wanted])
+    after = read_records(samples_path(comparison.after.path), [wanted], before)
+    assert after[wanted].prompt is before[wanted].prompt
+    assert after == read_records(samples_path(comparison.after.path), [wanted])
+
+
 # --- items and packing
 
 
@@ -194,16 +208,91 @@ def test_large_groups_get_a_map_and_stand_for_their_tasks_in_the_plot(comparison
     assert found.title == "exam, task by task"
     assert found.drawings[0].count('class="mark"') == 9
     assert category_bars(comparison) == []
-    assert [one.name for one in forest_rows(comparison, percent=True)] == ["mean over tasks", "quiz", "exam", "count"]
-    assert forest_rows(comparison, percent=False) == []
-    assert [(one.name, one.parent) for one in table(comparison)][:2] == [("exam", ""), ("exam_a", "exam")]
+    (panel,) = panels(comparison)
+    assert [one.name for one in panel.rows] == ["mean over tasks", "quiz", "exam", "count"]
+    assert [(one.name, one.parent) for one in table(comparison)][:3] == [
+        ("mean over tasks", ""),
+        ("exam", ""),
+        ("exam_a", "exam"),
+    ]
+
+
+def test_the_word_for_a_possible_gain_is_no_loss(comparison: Comparison) -> None:
+    tasks = dict(comparison.tasks)
+    likely = replace(tasks["quiz"].change, verdict=Verdict.WITHIN_MARGIN, interval=(-0.001, 0.08), margin=0.01)
+    tasks["quiz"] = replace(tasks["quiz"], change=likely)
+    found = replace(comparison, tasks=tasks)
+    (line,) = [line for line in table(found) if line.name == "quiz"]
+    assert line.verdict == "no loss"
+    assert next(row.text for panel in panels(found) for row in panel.rows if row.name == "quiz").endswith("no loss")
+
+
+# --- many tasks
+
+
+def test_very_many_rows_are_cut_to_those_that_say_most() -> None:
+    assert most([3, 1, 2], 2, lambda one: (float(one),)) == [3, 2]
+    assert left_out(2, 2, "x") == ""
+    assert left_out(10_000, 500, "the first") == (
+        "500 of 10,000 rows: the first; `evalkit report --format csv` has all."
+    )
+
+
+def test_a_page_of_many_tasks_is_small(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("a.json", "b.json")]
+    for number, place in enumerate(places):
+        run({f"task_{one}": task_result([1, 0, number, one % 2]) for one in range(600)}).save(place)
+    text = write_comparison(compare(*places), tmp_path / "page.html").read_text()
+    assert text.count('<tr class="task') == 499  # and the mean
+    assert "500 of 601 rows" in text
+    assert "120 of 601 rows" in text
+    assert text.count('class="mark"') < 400
+
+
+# --- differences of several units
+
+
+def texts(rates: dict[str, float]) -> Run:
+    return run({name: text_result([-rate + 0.01 * place for place in range(8)]) for name, rate in rates.items()})
+
+
+def test_perplexities_are_ratios_with_the_tables_sign(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("a.json", "b.json")]
+    for place, factor in zip(places, (1.0, 0.9), strict=True):
+        texts({"easy": 1.0 * factor, "hard": 6.0 * factor}).save(place)
+    found = compare(*places)
+    (panel,) = panels(found)
+    assert (panel.metric, panel.lower_is_better, panel.is_relative) == ("word_perplexity", True, True)
+    assert [one.name for one in panel.rows] == ["hard", "easy"]
+    for one in panel.rows:
+        change = found.tasks[one.name].change
+        assert one.value == pytest.approx(100 * math.log(change.after / change.before))
+        assert one.limits is not None
+        assert one.limits[0] < one.value < one.limits[1] < 0
+        (line,) = [line for line in table(found) if line.name == one.name]
+        assert line.difference[0] == one.text[0] == "\u2212"
+
+
+def test_metrics_of_different_units_have_plots_of_their_own(comparison: Comparison) -> None:
+    tasks = dict(comparison.tasks)
+    odd = replace(tasks["count"].change, metric="bleu", bounds=(0.0, 100.0), before=20.0, after=25.0, difference=5.0)
+    tasks["count"] = replace(tasks["count"], change=odd)
+    assert [panel.metric for panel in panels(replace(comparison, tasks=tasks))] == ["", "bleu"]
+
+
+def test_the_longest_label_has_room() -> None:
+    rows = [forest_row(), forest_row(text="\u221212.9  not comparable")]
+    spec = forest(rows, WIDE, axis="points", zero=True)
+    assert WIDE.width - spec["width"] - WIDE.fitted(["task"]).names >= 20 + 8 * len(rows[1].text)
+    svg = draw(spec, "wide", "Title", WIDE.width)
+    assert int(re.findall(r' width="(\d+)"', svg)[0]) >= WIDE.width
 
 
 # --- diagnoses
 
 
 def test_calibration_and_places_are_those_of_the_statistics(comparison: Comparison) -> None:
-    items = comparison_items(comparison)
+    items = judged(comparison_items(comparison), [{}, {}])
     charts, tables = diagnose(items, [{}, {}], ("before", "after"))
     assert [chart.title for chart in charts] == [
         "Does it prefer a place?",
@@ -215,7 +304,7 @@ def test_calibration_and_places_are_those_of_the_statistics(comparison: Comparis
     assert places.rows[0][:2] == ("before", "290")
     assert comparison.before.path is not None
     records = read_records(samples_path(comparison.before.path), [item.key for item in items])
-    one = [replace(item, sides=item.sides[:1]) for item in items]
+    one = judged([replace(item, sides=item.sides[:1]) for item in items], [records])
     charts, tables = diagnose(one, [records], ["smol-base"])
     assert charts[0].title == "Is it right when it is sure?"
     quiz = comparison.before.run.tasks
@@ -225,7 +314,41 @@ def test_calibration_and_places_are_those_of_the_statistics(comparison: Comparis
 
 
 def test_too_few_documents_have_no_diagnosis() -> None:
-    assert diagnose(run_items(run({"quiz": task_result([1, 0, 1])})), [{}], ["m"]) == ([], [])
+    assert diagnose(judged(run_items(run({"quiz": task_result([1, 0, 1])})), [{}]), [{}], ["m"]) == ([], [])
+
+
+# --- what a metric sees
+
+
+def by_length(metric: str, value: float) -> Item:
+    """The long choice is right: less probable as a whole, more probable per character."""
+    fields = {"picked": 1, "gold": 0, "choices": 2, "margin": -2.0}
+    return Item("arc", "1", (Sample("1", 0, None, "right" if value else "wrong", {metric: value}, fields),), None, "")
+
+
+LENGTHS = {
+    ("arc", "1"): record(
+        [
+            row("arc", sample(), place, "Q?", text, log, "", None)
+            for place, (text, log) in enumerate(((" twenty characters ...", -6.0), (" four", -4.0)))
+        ]
+    )
+}
+
+
+def test_margin_and_pick_are_the_main_metrics() -> None:
+    (found,) = judged([by_length("acc_norm", 1.0)], [LENGTHS])
+    assert found.picked(0) == 0
+    assert found.margin(0) == pytest.approx(-6 / 21 + 4 / 4)
+    assert found.unit == "nats a character"
+    (found,) = judged([by_length("acc", 0.0)], [LENGTHS])
+    assert (found.picked(0), found.margin(0), found.unit) == (1, -2.0, "nats")
+
+
+def test_what_contradicts_the_metric_or_lacks_a_log_is_not_told() -> None:
+    for item, records in ((by_length("acc_norm", 0.0), LENGTHS), (by_length("acc_norm", 1.0), {})):
+        (found,) = judged([item], [records])
+        assert (found.picked(0), found.margin(0), found.unit) == (None, None, "")
 
 
 # --- how it was made
@@ -243,7 +366,7 @@ def test_facts_are_side_by_side_and_say_what_differs() -> None:
 
 
 def test_commands_can_be_pasted() -> None:
-    assert made.command("verify", Path("my runs/base.json")) == "evalkit verify 'my runs/base.json'"
+    assert made.command("compare", Path("my runs/base.json")) == "evalkit compare 'my runs/base.json'"
 
 
 @pytest.mark.parametrize(
