@@ -92,7 +92,7 @@ def test_two_results_are_compared(base: Path, evalkit: Command) -> None:
         (["runs/base.json", "-f", "json"], "JSON already"),
         (["runs/gone.json"], "gone.json"),
         (["runs/base.json", "-f", "md,csv", "-o", "all.csv"], "2 formats"),
-        (["runs/base.json", "-f", "md", "-o", "runs/base.json"], "one of the results"),
+        (["runs/base.json", "-f", "md", "-o", "runs/base.json"], "its name says JSON"),
         (["runs/base.json", "-o", "x.csv"], "x.csv would hold HTML, and its name says CSV"),
         (["runs/base.json", "runs/tuned.json", "-f", "junit"], "evalkit gate"),
         (["runs/base.json", "runs/tuned.json", "runs/base.json"], "leaderboard"),

@@ -26,14 +26,18 @@ def row(identity: str, request: int, score: float, answer: str) -> SampleRow:
 def saved(path: Path, name: str, values: list[float], second: float) -> Path:
     """A run whose most probable choice is always the short one; the long one's log-probability is `second`."""
     task = task_result(values)
-    value = task.metrics["acc"]
+    value, margin = task.metrics["acc"], {"margin": second + 4.0}
     samples = tuple(
-        replace(one, metrics={"acc_norm": one.metrics["acc"]}, fields={**one.fields, "gold": 1}) for one in task.samples
+        replace(one, metrics={"acc_norm": one.metrics["acc"]}, fields={"picked": 0, "gold": 1, "choices": 2, **margin})
+        for one in task.samples
     )
     run: Run = model(name, {"quiz": replace(task, metrics={"acc_norm": value}, samples=samples)})
     run.save(path)
-    identity = next(one.id for place, one in enumerate(samples) if place == 0)
-    write_samples(samples_path(path), [row(identity, 0, -4.0, "yes"), row(identity, 1, second, "yes")])
+    scores = (-4.0, second)
+    write_samples(
+        samples_path(path),
+        [row(one.id, place, score, "yes") for one in samples for place, score in enumerate(scores)],
+    )
     return path
 
 
@@ -41,8 +45,15 @@ def test_the_choice_is_that_of_the_judged_metric(tmp_path: Path) -> None:
     base = saved(tmp_path / "base.json", "base", [1.0] * 60, -6.0)
     tuned = saved(tmp_path / "tuned.json", "tuned", [0.0] * 30 + [1.0] * 30, -60.0)
     result = evalkit.gate(base, tuned)
-    (item,) = [item for item in result.broken if item.prompt]
-    assert (item.before, item.after) == ("a much longer answer", "yes")
+    assert result.broken
+    assert {(item.before, item.after) for item in result.broken} == {("a much longer answer", "yes")}
+
+
+def test_another_runs_log_is_not_shown(tmp_path: Path) -> None:
+    base = saved(tmp_path / "base.json", "base", [1.0] * 60, -6.0)
+    tuned = saved(tmp_path / "tuned.json", "tuned", [0.0] * 30 + [1.0] * 30, -60.0)
+    samples_path(tuned).write_bytes(samples_path(base).read_bytes())
+    assert {item.after for item in evalkit.gate(base, tuned).broken} == {""}
 
 
 @pytest.mark.parametrize(

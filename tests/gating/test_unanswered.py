@@ -91,8 +91,9 @@ def test_a_score_that_is_no_mean_is_undecided() -> None:
     task = text_result(rates)
     lost = replace(task.samples[0], outcome="errored", metrics={})
     outcomes = {"errored": 1, "scored": 39}
-    metrics = text_result(rates[1:]).metrics
-    other = replace(task, samples=(lost, *task.samples[1:]), outcomes=outcomes, metrics=metrics)
+    better = text_result([rate + 0.05 + 0.01 * (place % 5) for place, rate in enumerate(rates)])
+    metrics = text_result([rate + 0.05 + 0.01 * (place % 5) for place, rate in enumerate(rates)][1:]).metrics
+    other = replace(better, samples=(lost, *better.samples[1:]), outcomes=outcomes, metrics=metrics)
     result = evalkit.gate(model("base", {"text": task}), model("tuned", {"text": other}))
     found = of(result, Check.ANSWERED)
     assert (result.exit_code, found.status) == (3, Status.UNDECIDED)
