@@ -59,8 +59,7 @@ def _decided(change: Change, family: int, exhausted: bool) -> Change:
     if limits[0] > -change.margin:
         return replace(change, verdict=Verdict.WITHIN_MARGIN, reason=_within(change, family), more_items=None)
     more = more_items(change, family)
-    own = _further(change, more, change.n if exhausted else change.available)
-    reason = _undecided(change, family, None if own else more, exhausted) + own
+    reason = _undecided(change, family) + _further(change, more, change.n if exhausted else change.available)
     return replace(change, verdict=Verdict.UNDECIDED, reason=reason, more_items=more)
 
 
@@ -166,7 +165,7 @@ def _within(change: Change, family: int) -> str:
     return f"no loss of {amount(change, change.margin)} or more: {lost} ({level})" + _correction(change, family)
 
 
-def _undecided(change: Change, family: int, more: int | None, exhausted: bool) -> str:
+def _undecided(change: Change, family: int) -> str:
     if change.is_real_loss:
         text = (
             f"a loss, size unclear: worse by {amount(change, -change.gain)} {_evidence(change)}, "
@@ -176,11 +175,7 @@ def _undecided(change: Change, family: int, more: int | None, exhausted: bool) -
         text = "how much was lost or gained is not known"
     else:
         text = f"anything from {span(change, *change.interval, unit=True)} is possible"
-    text += _correction(change, family)
-    if more is None:
-        return text
-    text += f"; about {rough(more)} more documents would settle it"
-    return text + (", but the benchmark has no more" if exhausted else "")
+    return text + _correction(change, family)
 
 
 def _correction(change: Change, family: int) -> str:
@@ -216,7 +211,7 @@ def _without_interval(change: Change) -> str:
 
 
 def _further(change: Change, more: int | None, available: int | None) -> str:
-    """What more documents there would have to be, where the benchmark has not as many, or where they come in clusters."""
+    """How many more documents there would have to be, and whether the benchmark has as many."""
     if more is None:
         return ""
     clusters = (
@@ -224,8 +219,8 @@ def _further(change: Change, more: int | None, available: int | None) -> str:
     )
     text = f"; about {rough(more)} more documents{clusters} would settle it"
     if available is not None and change.n + more > available:
-        return f"{text}, but the benchmark has {'no more' if available <= change.n else f'only {available:,}'}"
-    return text if clusters else ""
+        return f"{text}, but the benchmark has {'no more' if available <= change.n else f'only about {rough(available)}'}"
+    return text
 
 
 def _few_clusters(change: Change) -> str:

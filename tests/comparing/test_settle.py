@@ -196,7 +196,7 @@ def test_no_number_is_named_that_could_not_settle_it() -> None:
 
 LIMITS = [
     (None, ", but the benchmark has no more"),
-    ("0.5", ", but the benchmark has only 200"),
+    ("0.5", ", but the benchmark has only about 200"),
     ("0.01", ""),
     ("first:0.01", ""),
     ("100", ""),
@@ -217,7 +217,7 @@ def test_the_longer_of_two_runs_tells_how_many_there_are() -> None:
     whole = task_result([*(one.metrics["acc"] for one in before.samples), *[1.0] * 900])
     found = compare(model_run("base", {"a": whole}), model_run("tuned", {"a": after}, limit="100"))
     assert found.tasks["a"].change.available == 1000
-    assert found.tasks["a"].change.reason.endswith("but the benchmark has only 1,000")
+    assert found.tasks["a"].change.reason.endswith("but the benchmark has only about 1,000")
 
 
 # --- the smallest visible difference
