@@ -116,11 +116,10 @@ def test_a_stop_text_is_part_of_the_answer(parts: list[str], opened: bool) -> No
     thoughts = Thoughts(TAGS, opened)
     place = thoughts.first_stop(whole, ("\n",))
     if place is not None:
-        before = thoughts.answer(whole[:place])
-        assert before is not None
-        assert "\n" not in before.strip()
-    else:
-        assert not re.search(r"[0-9]\n", whole)
+        assert thoughts.answer(whole[:place]) is not None
+    # a line that ends with a digit of the answer ends the text; white space behind a thought is part of it and ends nothing,
+    # also where digits stand before the thought
+    assert not re.search(r"[0-9] *\n", whole[:place])
 
 
 @pytest.mark.parametrize(
