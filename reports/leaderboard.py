@@ -77,6 +77,8 @@ def headline(ranking: Ranking) -> str:
     if len(leaders) == 1:
         return f"{name} is best, beyond chance"
     if len(leaders) == len(ranking.standings):
+        if len({one.score for one in leaders}) == 1:
+            return "all runs have the same score"
         return f"{name} has the highest score, but no run can be told from it"
     others = len(leaders) - 1
     return f"{name} has the highest score; {others} other {'run' if others == 1 else 'runs'} may be as good"

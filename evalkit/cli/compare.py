@@ -55,7 +55,7 @@ def command(
     if len(files) > 2:
         for option, given in (("--html", html), ("--flips", flips), ("--unpaired", unpaired or None)):
             if given is not None:
-                raise UsageError(f"{option} shows two results", hint="leave it out, or give two files")
+                raise UsageError(f"{option} shows two results", hint="evalkit leaderboard -o FILE.html shows several")
         _several(files, chosen, output_format, output, paths, expand)
         return
     from evalkit.comparing.compare import compare
