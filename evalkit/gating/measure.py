@@ -11,20 +11,13 @@ from dataclasses import dataclass, replace
 
 from evalkit.comparison import Change, Comparison, FieldDifference, Pairing, TaskChange, Verdict
 from evalkit.errors import UsageError
+from evalkit.gating.absent import Obstacle, why_absent
 from evalkit.gating.amount import Amount
 from evalkit.gating.policy import MEAN, Judged, Policy
 from evalkit.gating.result import Reason, Row
 from evalkit.results import Run
 
 POINT = Amount(1, "pt")
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a task cannot be compared: a code and a sentence."""
-
-    reason: Reason
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +101,7 @@ def _measured(judged: Judged, comparison: Comparison, source: str) -> Measured:
     name, rule = judged.task, judged.rule
     task = comparison.tasks.get(name)
     if task is None:
-        sentence = f"the candidate has no result for {name}"
-        return Measured(judged, None, Obstacle(Reason.MISSING_TASK, sentence))
+        return Measured(judged, None, why_absent(name, comparison))
     change = task.change if rule.metric in (None, task.change.metric) else task.others.get(rule.metric or "")
     if change is None:
         sentence = _missing_metric(judged, task, comparison, source)
