@@ -21,15 +21,15 @@ SCHEMA = "evalkit.gate/1"
 
 
 class Check(StrEnum):
-    """What a rule asks."""
+    """What a rule is about: names that claim nothing, as they stand beside `fail` too."""
 
-    COMPARABLE = "comparable"
-    ITEMS = "enough documents"
-    LOSS = "no loss beyond the margin"
-    FLOOR = "score above the floor"
-    GAIN = "gain as required"
-    UNREADABLE = "readable answers"
-    ANSWERED = "documents answered"
+    COMPARABLE = "comparability"
+    ITEMS = "number of documents"
+    LOSS = "loss"
+    FLOOR = "floor"
+    GAIN = "gain"
+    UNREADABLE = "unreadable answers"
+    ANSWERED = "unanswered documents"
 
 
 class Status(StrEnum):
