@@ -152,7 +152,8 @@ def _group_difference(before: Run, after: Run, name: str) -> FieldDifference | N
     if set(first.tasks) != set(second.tasks):
         only = [sorted(set(one.tasks) - set(other.tasks)) for one, other in ((first, second), (second, first))]
         said = [
-            f"{len(one.tasks)} members" + (f", alone {_listed(alone)}" if alone else "")
+            f"{len(one.tasks)} member{'' if len(one.tasks) == 1 else 's'}"
+            + (f", alone {_listed(alone)}" if alone else "")
             for one, alone in zip((first, second), only, strict=True)
         ]
         return FieldDifference("group", said[0], said[1], (name,), blocks=True)

@@ -127,7 +127,12 @@ def _missing_metric(judged: Judged, task: TaskChange, comparison: Comparison, so
             f"{source or 'the policy'}, entry `{judged.pattern}`: neither run has a metric {metric} of {task.name}",
             hint=f"did you mean `{near[0]}`?" if near else f"they have {', '.join(known)}",
         )
-    return f"the runs have no {metric} of {task.name} in common; they have {', '.join(has)}"
+    lacking = [
+        side for side, holder in zip(("baseline", "candidate"), holders, strict=True) if metric not in holder.metrics
+    ]
+    if lacking:
+        return f"the {lacking[0]} has no {metric} of {task.name}; both have {', '.join(has)}"
+    return f"{metric} of {task.name} cannot be compared; what can is {', '.join(has)}"
 
 
 def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comparison) -> Obstacle | None:

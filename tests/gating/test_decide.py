@@ -122,7 +122,9 @@ def test_another_metric_can_be_judged_and_must_be_there() -> None:
     scored = changed(before.tasks["quiz"], metrics={"acc": value, "f1": value})
     result = decide(replace(before, tasks={"quiz": scored}), after, "tasks: {quiz: {metric: f1}}")
     assert (result.exit_code, result.findings[0].reason) == (4, Reason.MISSING_METRIC)
-    assert "they have acc" in result.findings[0].sentence
+    assert result.findings[0].sentence == "the candidate has no f1 of quiz; both have acc"
+    result = decide(after, replace(before, tasks={"quiz": scored}), "tasks: {quiz: {metric: f1}}")
+    assert result.findings[0].sentence == "the baseline has no f1 of quiz; both have acc"
 
 
 @pytest.mark.parametrize(("metric", "hint"), [("acc_nor", "did you mean `acc`?"), ("f1", "they have acc")])
