@@ -58,7 +58,9 @@ def render(result: GateResult, console: Console, paths: Sequence[Path] = ()) -> 
     for item in result.broken[:BROKEN_IN_TERMINAL]:
         line(("broken: ", "cyan"), _one_line(item))
     if len(result.broken) > BROKEN_IN_TERMINAL:
-        line(f"and more of them in the Markdown and JSON ({len(result.broken)} in all)")
+        line(f"and more of them in the Markdown and JSON: {_share_of(len(result.broken), result.broken_total)}")
+    elif len(result.broken) < result.broken_total:
+        line(f"these are {_share_of(len(result.broken), result.broken_total)}")
     for path in paths:
         line((visible(str(path)), "cyan"))
 
@@ -78,7 +80,7 @@ def markdown(result: GateResult) -> str:
     lines += [f"- **{escape(_label(one))}** {escape(_reason(one))}" for one in _telling(result)[:ROWS]]
     lines += [f"- note: {escape(condition)}" for condition in _conditions(result)]
     text = "\n".join(lines) + "\n"
-    return text + _details(result.broken, LARGEST - len(text.encode()))
+    return text + _details(result.broken, result.broken_total, LARGEST - len(text.encode()))
 
 
 def looks_sentence(looks: Looks) -> str:
@@ -174,7 +176,13 @@ def _markdown_table(result: GateResult) -> list[str]:
     return [*lines, ""]
 
 
-def _details(items: Sequence[BrokenItem], room: int) -> str:
+def _share_of(shown: int, total: int) -> str:
+    """`20 of 130 documents that got worse`."""
+    some = f"{shown:,} of {total:,}" if shown < total else f"{shown:,}"
+    return f"{some} document{'' if max(shown, total) == 1 else 's'} that got worse"
+
+
+def _details(items: Sequence[BrokenItem], total: int, room: int) -> str:
     """The documents that got worse, folded; as many as there is room for."""
     blocks: list[str] = []
     for item in items:
@@ -187,18 +195,21 @@ def _details(items: Sequence[BrokenItem], room: int) -> str:
         return ""
     left = len(items) - len(blocks)
     more = f"\n{left} more are in the JSON file.\n" if left else ""
-    count = f"{len(blocks)} document{'' if len(blocks) == 1 else 's'} that got worse"
+    count = _share_of(len(blocks), max(total, len(items)))
     return f"\n<details><summary>{count}</summary>\n\n" + "\n".join(blocks) + f"{more}\n</details>\n"
 
 
 def _block(item: BrokenItem) -> Iterator[str]:
-    yield f"**{escape(item.task)}** {escape(item.id)} ({escape(item.cause)})"
+    yield f"**{escape(item.task)}** {escape(item.id)} ({escape(_why(item))})"
     yield ""
-    parts = (("prompt", item.prompt), ("target", item.target), ("baseline", item.before), ("candidate", item.after))
-    texts = [(label, text) for label, text in parts if text]
+    parts = (
+        *(("prompt", item.prompt or None), ("target", item.target or None)),
+        *(("baseline", item.before), ("candidate", item.after)),
+    )
+    texts = [(label, text) for label, text in parts if text is not None]
     if not texts:
         return
-    body = "\n".join(f"{label}: {_lines(text)}" for label, text in texts)
+    body = "\n".join(f"{label}: {_lines(text)}".rstrip() for label, text in texts)
     # longer than any run of backticks in it, so that no text can end the block
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", body)), default=0))
     yield f"{fence}text\n{body}\n{fence}"
@@ -209,8 +220,15 @@ def _lines(text: str) -> str:
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
+def _why(item: BrokenItem) -> str:
+    """The cause, and how much was lost where that is not all of a document's one point."""
+    return item.cause if item.gain == -1 else f"{item.cause}, {item.gain:+.3g}"
+
+
 def _one_line(item: BrokenItem) -> str:
-    said = f": {item.before!r} before, {item.after!r} now" if item.before or item.after else ""
+    answers = ((item.before, "before"), (item.after, "now"))
+    known = [f"{answer!r} {when}" for answer, when in answers if answer is not None]
+    said = f": {', '.join(known)}" if known else ""
     right = f", right is {item.target!r}" if item.target else ""
-    text = visible(f"{item.task} {item.id} ({item.cause}){said}{right}")
+    text = visible(f"{item.task} {item.id} ({_why(item)}){said}{right}")
     return text if len(text) <= 200 else f"{text[:200]} ..."

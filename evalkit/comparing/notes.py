@@ -10,7 +10,7 @@ SHOWN = 5
 
 def notes(one: Draft) -> tuple[str, ...]:
     """The notes, most important first."""
-    return (*_identity(one), *_documents(one), *_seeds(one))
+    return (*_identity(one), *_parts_of_mean(one), *_documents(one), *_seeds(one))
 
 
 def same(one: Draft) -> bool:
@@ -40,6 +40,17 @@ def _identity(one: Draft) -> list[str]:
     if same_scores and first.weights_sha256 and second.weights_sha256:
         return ["every document has the same score in both runs, though the weights differ"]
     return []
+
+
+def _parts_of_mean(one: Draft) -> list[str]:
+    """That the mean is over something else than the runs' own means are."""
+    left_out = one.selected.left_out
+    if one.overall is None or not left_out:
+        return []
+    return [
+        f"the mean is over {_listed(list(one.selected.roots))}, and not over all parts of the runs: "
+        f"{_listed(list(left_out))} cannot be compared"
+    ]
 
 
 def _documents(one: Draft) -> list[str]:

@@ -22,6 +22,7 @@ class Selected:
         only_before: Tasks and groups that only the first run has.
         only_after: That only the second has.
         differences: Groups and metrics that keep something from being compared.
+        left_out: What is in no group of a run, was asked for, and is none of `roots`.
     """
 
     tasks: dict[str, tuple[str, ...]]
@@ -31,6 +32,7 @@ class Selected:
     only_before: tuple[str, ...]
     only_after: tuple[str, ...]
     differences: tuple[FieldDifference, ...]
+    left_out: tuple[str, ...]
 
 
 def select(
@@ -86,7 +88,17 @@ def select(
         only_before=_only(before.run, after.run, names[0]),
         only_after=_only(after.run, before.run, names[1]),
         differences=tuple(differences),
+        left_out=_left_out((before.run, after.run), names, roots),
     )
+
+
+def _left_out(runs: Sequence[Run], names: Sequence[set[str]], roots: Sequence[str]) -> tuple[str, ...]:
+    """The runs' own roots, of the names asked for, that are not compared as roots."""
+    found: dict[str, None] = {}
+    for run, asked in zip(runs, names, strict=True):
+        inner = {member for name, group in run.groups.items() if name in asked for member in group.tasks}
+        found |= dict.fromkeys(name for name in (*run.groups, *run.tasks) if name in asked and name not in inner)
+    return tuple(name for name in found if name not in roots)
 
 
 def _names(run: Run, tasks: Sequence[str] | None) -> set[str]:
@@ -140,7 +152,8 @@ def _group_difference(before: Run, after: Run, name: str) -> FieldDifference | N
     if set(first.tasks) != set(second.tasks):
         only = [sorted(set(one.tasks) - set(other.tasks)) for one, other in ((first, second), (second, first))]
         said = [
-            f"{len(one.tasks)} members" + (f", alone {_listed(alone)}" if alone else "")
+            f"{len(one.tasks)} member{'' if len(one.tasks) == 1 else 's'}"
+            + (f", alone {_listed(alone)}" if alone else "")
             for one, alone in zip((first, second), only, strict=True)
         ]
         return FieldDifference("group", said[0], said[1], (name,), blocks=True)

@@ -86,23 +86,24 @@ class Amount:
             UsageError: It is in points, and the metric has no range; or it is beyond that range.
         """
         if self.unit == "":
-            self._check_within(task, bounds)
-            return self.number
+            return self._within(task, bounds, self.number)
         if self.unit == "% of base":
-            return self.number / 100 * before
+            return self._within(task, bounds, self.number / 100 * before)
         if bounds is None or not math.isfinite(bounds[1] - bounds[0]):
             raise UsageError(
                 f"task {task}: a score of {self} has no meaning, as this metric has no largest value",
                 hint="write the score itself, or 95% of base",
             )
-        return bounds[0] + self.number / 100 * (bounds[1] - bounds[0])
+        return self._within(task, bounds, bounds[0] + self.number / 100 * (bounds[1] - bounds[0]))
 
-    def _check_within(self, task: str, bounds: tuple[float, float] | None) -> None:
-        if bounds is None or bounds[0] <= self.number <= bounds[1]:
-            return
+    def _within(self, task: str, bounds: tuple[float, float] | None, score: float) -> float:
+        if bounds is None or bounds[0] <= score <= bounds[1]:
+            return score
+        meant = "" if self.unit == "" else f" ({score:g})"
+        percent = self.unit == "" and bounds[1] < score <= 100
         raise UsageError(
-            f"task {task}: a score of {self} is none that this metric can have ({bounds[0]:g} to {bounds[1]:g})",
-            hint=f"write {self}% for percent" if bounds[1] < self.number <= 100 else "write a score within these",
+            f"task {task}: a score of {self}{meant} is none that this metric can have ({bounds[0]:g} to {bounds[1]:g})",
+            hint=f"write {self}% for percent" if percent else "write a score within these",
         )
 
     def share(self) -> float:

@@ -97,6 +97,7 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: boo
         findings += own
         if (found := row(one)) is not None:
             rows.append(found)
+    broken = broken_items(comparison, _by_weight(measured, findings))
     return GateResult(
         before=comparison.before.label,
         after=comparison.after.label,
@@ -104,8 +105,9 @@ def decide(comparisons: Mapping[float, Comparison], policy: Policy, *, mean: boo
         rows=tuple(rows),
         findings=tuple(findings),
         conditions=tuple(Condition(**asdict(one)) for one in comparison.conditions),
-        broken=broken_items(comparison, _by_weight(measured, findings)),
-        notes=_notes(comparison),
+        broken=broken.items,
+        broken_total=broken.total,
+        notes=(*_notes(comparison), *broken.notes),
     )
 
 

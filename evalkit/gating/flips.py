@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from evalkit.comparing.picked import golds, picked_choice
-from evalkit.comparison import Comparison, Flip, Side
+from evalkit.comparison import Change, Comparison, Flip, Side
 from evalkit.errors import UsageError
 from evalkit.gating.measure import leaves
 from evalkit.gating.result import BrokenItem
@@ -20,8 +21,25 @@ TEXT = 600
 """Characters of a text; of a prompt the last ones, where the question stands."""
 
 
-def broken_items(comparison: Comparison, tasks: Sequence[str]) -> tuple[BrokenItem, ...]:
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Documents that got worse.
+
+    Attributes:
+        items: Some of them.
+        total: How many there are in all.
+        notes: Whose answers cannot be shown.
+    """
+
+    items: tuple[BrokenItem, ...]
+    total: int
+    notes: tuple[str, ...]
+
+
+def broken_items(comparison: Comparison, tasks: Sequence[str]) -> Broken:
     """Some documents that got worse, the largest losses of each task first.
+
+    Of metrics without a range (perplexities) there are none: half of all documents move there by chance, and a little.
 
     Args:
         comparison: Both runs; where a log of samples lies beside a result, its texts are shown.
@@ -29,14 +47,31 @@ def broken_items(comparison: Comparison, tasks: Sequence[str]) -> tuple[BrokenIt
     """
     names = dict.fromkeys(leaf for name in tasks for leaf in _leaves(comparison, name))
     chosen: list[BrokenItem] = []
+    total = 0
     for name in names:
-        if (task := comparison.tasks.get(name)) is not None:
+        if (task := comparison.tasks.get(name)) is not None and _has_range(task.change):
             lost = sorted((flip for flip in task.flips if flip.gain < 0), key=lambda flip: flip.gain)
+            total += len(lost)
             chosen += [_item(name, flip) for flip in lost[: max(OF_ONE_TASK, SHOWN // len(names))]]
     chosen = chosen[:SHOWN]
     wanted = {(item.task, item.id) for item in chosen}
     before, after = (_texts(side, wanted) for side in (comparison.before, comparison.after))
-    return tuple(_with_texts(item, comparison, before, after) for item in chosen)
+    items = tuple(_with_texts(item, comparison, before, after) for item in chosen)
+    return Broken(items, total, _silent(comparison, before, after) if chosen else ())
+
+
+def _has_range(change: Change) -> bool:
+    return change.bounds is not None and all(map(math.isfinite, change.bounds))
+
+
+def _silent(comparison: Comparison, before: Texts, after: Texts) -> tuple[str, ...]:
+    """That a side's answers are not shown: where they could be, or the other side's are."""
+    sides = ((comparison.before, before), (comparison.after, after))
+    labels = [side.label for side, texts in sides if not texts and (side.path is not None or before or after)]
+    if not labels:
+        return ()
+    whose = " and ".join(labels)
+    return (f"no log of samples that belongs to {whose} is beside the result: what it answered is not shown",)
 
 
 def _leaves(comparison: Comparison, name: str) -> tuple[str, ...]:
@@ -82,10 +117,10 @@ def _with_texts(item: BrokenItem, comparison: Comparison, before: Texts, after: 
     )
 
 
-def _answer(rows: Sequence[SampleRow], side: Side, metric: str) -> str:
-    """What the model wrote; for choices the one that the metric takes as picked."""
+def _answer(rows: Sequence[SampleRow], side: Side, metric: str) -> str | None:
+    """What the model wrote; for choices the one that the metric takes as picked. None where it is not known."""
     if not rows:
-        return ""
+        return None
     first = rows[0]
     if first.kind == "generate":
         return _start(first.continuation)

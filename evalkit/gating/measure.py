@@ -11,20 +11,13 @@ from dataclasses import dataclass, replace
 
 from evalkit.comparison import Change, Comparison, FieldDifference, Pairing, TaskChange, Verdict
 from evalkit.errors import UsageError
+from evalkit.gating.absent import Obstacle, why_absent
 from evalkit.gating.amount import Amount
 from evalkit.gating.policy import MEAN, Judged, Policy
 from evalkit.gating.result import Reason, Row
 from evalkit.results import Run
 
 POINT = Amount(1, "pt")
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a task cannot be compared: a code and a sentence."""
-
-    reason: Reason
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +101,7 @@ def _measured(judged: Judged, comparison: Comparison, source: str) -> Measured:
     name, rule = judged.task, judged.rule
     task = comparison.tasks.get(name)
     if task is None:
-        sentence = f"the candidate has no result for {name}"
-        return Measured(judged, None, Obstacle(Reason.MISSING_TASK, sentence))
+        return Measured(judged, None, why_absent(name, comparison))
     change = task.change if rule.metric in (None, task.change.metric) else task.others.get(rule.metric or "")
     if change is None:
         sentence = _missing_metric(judged, task, comparison, source)
@@ -135,7 +127,12 @@ def _missing_metric(judged: Judged, task: TaskChange, comparison: Comparison, so
             f"{source or 'the policy'}, entry `{judged.pattern}`: neither run has a metric {metric} of {task.name}",
             hint=f"did you mean `{near[0]}`?" if near else f"they have {', '.join(known)}",
         )
-    return f"the runs have no {metric} of {task.name} in common; they have {', '.join(has)}"
+    lacking = [
+        side for side, holder in zip(("baseline", "candidate"), holders, strict=True) if metric not in holder.metrics
+    ]
+    if lacking:
+        return f"the {lacking[0]} has no {metric} of {task.name}; both have {', '.join(has)}"
+    return f"{metric} of {task.name} cannot be compared; what can is {', '.join(has)}"
 
 
 def _obstacle(judged: Judged, task: TaskChange, change: Change, comparison: Comparison) -> Obstacle | None:

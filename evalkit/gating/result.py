@@ -21,15 +21,15 @@ SCHEMA = "evalkit.gate/1"
 
 
 class Check(StrEnum):
-    """What a rule asks."""
+    """What a rule is about: names that claim nothing, as they stand beside `fail` too."""
 
-    COMPARABLE = "comparable"
-    ITEMS = "enough documents"
-    LOSS = "no loss beyond the margin"
-    FLOOR = "score above the floor"
-    GAIN = "gain as required"
-    UNREADABLE = "readable answers"
-    ANSWERED = "documents answered"
+    COMPARABLE = "comparability"
+    ITEMS = "number of documents"
+    LOSS = "loss"
+    FLOOR = "floor"
+    GAIN = "gain"
+    UNREADABLE = "unreadable answers"
+    ANSWERED = "unanswered documents"
 
 
 class Status(StrEnum):
@@ -173,8 +173,8 @@ class BrokenItem:
         cause: Why (`evalkit.comparison.Cause`).
         prompt: What the models were given, its end where it is long; empty where no log of samples is there.
         target: The right answer.
-        before: The baseline's answer.
-        after: The candidate's.
+        before: The baseline's answer; None where it is not known, as without a log of samples.
+        after: The candidate's, likewise.
     """
 
     task: str
@@ -183,8 +183,8 @@ class BrokenItem:
     cause: str
     prompt: str = ""
     target: str = ""
-    before: str = ""
-    after: str = ""
+    before: str | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +244,7 @@ class GateResult:
         findings: Every rule of every task.
         conditions: What else differs between the runs.
         broken: Some documents that got worse, of the tasks that failed first.
+        broken_total: How many got worse in all.
         notes: What a reader must know besides.
         looks: How a sequential gate came to its end; None for one over finished runs.
     """
@@ -257,6 +258,7 @@ class GateResult:
     broken: tuple[BrokenItem, ...] = ()
     notes: tuple[str, ...] = ()
     looks: Looks | None = None
+    broken_total: int = 0
 
     @property
     def status(self) -> Status:

@@ -82,6 +82,7 @@ def read_gate(path: Path) -> GateResult:
         broken=tuple(_broken(node) for node in root["broken"].elements()),
         notes=tuple(node.text() for node in root["notes"].elements()),
         looks=root["looks"].optional(_looks),
+        broken_total=root["broken_total"].whole(),
     )
 
 
@@ -158,8 +159,9 @@ def _condition(node: Node) -> Condition:
 
 
 def _broken(node: Node) -> BrokenItem:
-    texts = {name: node[name].text() for name in ("task", "id", "cause", "prompt", "target", "before", "after")}
-    return BrokenItem(gain=node["gain"].number(), **texts)
+    texts = {name: node[name].text() for name in ("task", "id", "cause", "prompt", "target")}
+    before, after = (node[name].optional(Node.text) for name in ("before", "after"))
+    return BrokenItem(gain=node["gain"].number(), before=before, after=after, **texts)
 
 
 def _looks(node: Node) -> Looks:

@@ -15,7 +15,7 @@ def headline(result: GateResult) -> str:
     """The decision in one sentence, the weightiest first; what it might hide is said too."""
     decided = {finding.task for finding in result.findings if finding.decides and finding.pattern != MEAN}
     means = {row.task for row in result.rows if row.decides} - decided
-    if not decided and not means:
+    if result.passed and not decided and not means:
         return "passed: no task decides"
     parts = [
         f"{word} {_names(found)}"

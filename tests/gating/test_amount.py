@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -74,6 +75,16 @@ def test_scores(text: str | float, bounds: tuple[float, float] | None, expected:
 def test_a_score_in_points_needs_a_range() -> None:
     with pytest.raises(UsageError, match="task text: a score of 40pt has no meaning"):
         Amount.parse("40pt").score("text", (1.0, math.inf), 12.0)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("300% of base", "1.2"), ("110pt", "1.1"), ("-1pt", "-0.01")])
+def test_no_score_is_beyond_the_range(text: str, meant: str) -> None:
+    message = f"task quiz: a score of {text} ({meant}) is none that this metric can have (0 to 1)"
+    with pytest.raises(UsageError, match=re.escape(message)) as caught:
+        Amount.parse(text).score("quiz", SHARE, 0.4)
+    assert caught.value.hint == "write a score within these"
+    assert Amount.parse("300% of base").score("text", (1.0, math.inf), 12.0) == 36.0
+    assert Amount.parse("250% of base").score("quiz", SHARE, 0.4) == 1.0
 
 
 @pytest.mark.parametrize(

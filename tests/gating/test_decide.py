@@ -122,7 +122,9 @@ def test_another_metric_can_be_judged_and_must_be_there() -> None:
     scored = changed(before.tasks["quiz"], metrics={"acc": value, "f1": value})
     result = decide(replace(before, tasks={"quiz": scored}), after, "tasks: {quiz: {metric: f1}}")
     assert (result.exit_code, result.findings[0].reason) == (4, Reason.MISSING_METRIC)
-    assert "they have acc" in result.findings[0].sentence
+    assert result.findings[0].sentence == "the candidate has no f1 of quiz; both have acc"
+    result = decide(after, replace(before, tasks={"quiz": scored}), "tasks: {quiz: {metric: f1}}")
+    assert result.findings[0].sentence == "the baseline has no f1 of quiz; both have acc"
 
 
 @pytest.mark.parametrize(("metric", "hint"), [("acc_nor", "did you mean `acc`?"), ("f1", "they have acc")])
@@ -185,9 +187,83 @@ def test_no_mean_is_raised_by_leaving_things_out() -> None:
     fewer = replace(after, tasks={name: after.tasks[name] for name in "ab"})
     result = decide(before, fewer, "mean: {primary: true}")
     assert (result.exit_code, result.findings[-1].reason) == (4, Reason.MISSING_TASK)
+    assert result.headline() == "not comparable on mean of 3 tasks"
+    assert [row.task for row in result.rows] == ["a", "b"]  # no numbers of another mean under this one's name
     few = replace(after, tasks={**after.tasks, "c": task_result(values(1000, seed=2)[:500])})
     result = decide(before, few, "mean: {primary: true}")
     assert (result.exit_code, result.of(Status.NOT_COMPARABLE)[0].reason) == (4, Reason.LOW_OVERLAP)
+
+
+def renamed(task: TaskResult, metric: str) -> TaskResult:
+    samples = tuple(replace(one, metrics={metric: one.metrics["acc"]}) for one in task.samples)
+    return replace(task, metrics={metric: task.metrics["acc"]}, samples=samples)
+
+
+def without_scores(task: TaskResult) -> TaskResult:
+    samples = tuple(replace(one, metrics={}, outcome="errored") for one in task.samples)
+    return replace(task, metrics={}, samples=samples, outcomes={"errored": len(samples)})
+
+
+@pytest.mark.parametrize(
+    ("sides", "change", "sentence"),
+    [
+        ("after", "renamed", "the runs have no metric of c in common: the baseline has acc, the candidate f1"),
+        ("after", "unscored", "the candidate has no score for c"),
+        ("before", "unscored", "the baseline has no score for c"),
+    ],
+)
+def test_no_mean_passes_without_a_task_that_has_another_metric_or_none(sides: str, change: str, sentence: str) -> None:
+    runs = dict(zip(("before", "after"), many({"a": (0, 0), "b": (0, 0), "c": (80, 0)}), strict=True))
+    task = runs[sides].tasks["c"]
+    other = renamed(task, "f1") if change == "renamed" else without_scores(task)
+    runs[sides] = replace(runs[sides], tasks={**runs[sides].tasks, "c": other})
+    result = decide(runs["before"], runs["after"], "mean: {primary: true}")
+    assert result.exit_code == 4
+    assert result.headline() == "not comparable on mean of 3 tasks"
+    assert {one.sentence for one in result.findings if one.task in ("c", "mean of 3 tasks")} == {sentence}
+
+
+@pytest.mark.parametrize(
+    ("members", "weighting", "sentence"),
+    [
+        ("abc", "documents", "weighs tasks alike before, weighs documents alike now"),
+        ("ab", "tasks", "3 members, alone c before"),
+        ("", "", "the candidate has no result for all"),
+    ],
+)
+def test_no_mean_passes_where_a_group_falls_apart(members: str, weighting: str, sentence: str) -> None:
+    """A loss of the fourth task would count a quarter instead of a half."""
+    before, after = many({"a": (0, 0), "b": (0, 0), "c": (0, 0), "d": (30, 0)})
+    before = replace(before, groups={"all": group("all", {name: before.tasks[name] for name in "abc"})})
+    groups = {"all": group("all", {name: after.tasks[name] for name in members}, weighting)} if members else {}
+    after = replace(after, groups=groups)
+    result = decide(before, after, "mean: {primary: true, margin: 1pt}")
+    assert (result.exit_code, result.headline()) == (4, "not comparable on mean of 2 tasks")
+    assert all(sentence in one.sentence for one in result.findings if one.task in ("all", "mean of 2 tasks"))
+    noted = [note for note in evalkit.compare(before, after).notes if note.startswith("the mean is over")]
+    assert noted == ["the mean is over a, b, c, d, and not over all parts of the runs: all cannot be compared"]
+
+
+def test_a_mean_with_one_task_left_is_not_comparable_and_hides_no_regression() -> None:
+    before, after = many({"a": (80, 0), "b": (0, 0)})
+    after = replace(after, tasks={"a": after.tasks["a"]})
+    result = decide(before, after, "mean: {primary: true}")
+    assert (result.exit_code, result.headline()) == (4, "not comparable on mean of 2 tasks")
+    result = decide(before, after, "tasks: {a: {primary: true}}\nmean: {primary: true}")
+    assert (result.exit_code, result.headline()) == (1, "failed on a; not comparable on mean of 2 tasks")
+    assert not any(note.startswith("the mean") for note in evalkit.compare(*many({"a": (80, 0), "b": (0, 0)})).notes)
+
+
+def test_metrics_of_which_less_is_better_have_no_mean() -> None:
+    def less(run: Run) -> Run:
+        return replace(run, tasks={name: lower(task) for name, task in run.tasks.items()})
+
+    def lower(task: TaskResult) -> TaskResult:
+        return replace(task, metrics={"acc": replace(task.metrics["acc"], higher_is_better=False, bounds=(0.0, 1.0))})
+
+    before, after = many({"a": (0, 0), "b": (0, 0)})
+    with pytest.raises(UsageError, match="as less is better of acc of a, acc of b"):
+        decide(less(before), less(after), "mean: {primary: true}")
 
 
 def test_a_mean_that_has_no_meaning_cannot_decide() -> None:

@@ -10,8 +10,8 @@ import pytest
 import evalkit
 from evalkit.comparing.picked import picked_choice
 from evalkit.results import Run, SampleRow, samples_path, write_samples
-from tests.gating.examples import model
-from tests.result_examples import task_result
+from tests.gating.examples import model, pair
+from tests.result_examples import task_result, text_result
 
 CHOICES = (" yes", " a much longer answer")
 
@@ -53,7 +53,39 @@ def test_another_runs_log_is_not_shown(tmp_path: Path) -> None:
     base = saved(tmp_path / "base.json", "base", [1.0] * 60, -6.0)
     tuned = saved(tmp_path / "tuned.json", "tuned", [0.0] * 30 + [1.0] * 30, -60.0)
     samples_path(tuned).write_bytes(samples_path(base).read_bytes())
-    assert {item.after for item in evalkit.gate(base, tuned).broken} == {""}
+    result = evalkit.gate(base, tuned)
+    assert {(item.before, item.after) for item in result.broken} == {("a much longer answer", None)}
+    note = "no log of samples that belongs to tuned is beside the result: what it answered is not shown"
+    assert result.notes.count(note) == 1
+
+
+def test_an_answer_without_a_log_is_not_an_empty_one(tmp_path: Path) -> None:
+    base = saved(tmp_path / "base.json", "base", [1.0] * 60, -6.0)
+    tuned = saved(tmp_path / "tuned.json", "tuned", [0.0] * 30 + [1.0] * 30, -60.0)
+    samples_path(base).unlink()
+    result = evalkit.gate(base, tuned)
+    assert {(item.before, item.after) for item in result.broken} == {(None, "yes")}
+    assert result.to_json()["broken"][0]["before"] is None
+    assert "no log of samples that belongs to base is" in "".join(result.notes)
+    assert "baseline: " not in result.to_markdown()
+    assert "candidate: yes" in result.to_markdown()
+    samples_path(tuned).unlink()
+    assert "belongs to base and tuned is" in "".join(evalkit.gate(base, tuned).notes)
+
+
+def test_how_many_got_worse_in_all() -> None:
+    result = evalkit.gate(*pair(130, 0))
+    assert (len(result.broken), result.broken_total, result.to_json()["broken_total"]) == (20, 130, 130)
+    assert not any("log of samples" in note for note in result.notes)
+
+
+def test_a_perplexity_breaks_no_document() -> None:
+    before, after = (
+        model(name, {"text": text_result([rate] * 40)}) for name, rate in (("base", -2.0), ("tuned", -3.0))
+    )
+    result = evalkit.gate(before, after)
+    assert result.exit_code == 1
+    assert (result.broken, result.broken_total) == ((), 0)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 import evalkit
 from evalkit.errors import UsageError
-from evalkit.gating.result import GateResult, Looks, Status, TaskLooks
+from evalkit.gating.result import Check, GateResult, Looks, Status, TaskLooks
 from evalkit.gating.result_json import read_gate, write_gate
 from tests.gating.examples import pair, policy
 
@@ -66,3 +66,8 @@ def test_an_unknown_status_is_named(result: GateResult, tmp_path: Path) -> None:
         read_gate(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_gate(tmp_path / "none.json")
+
+
+def test_the_names_of_rules_claim_nothing() -> None:
+    names = ["comparability", "number of documents", "loss", "floor", "gain"]
+    assert list(Check) == [*names, "unreadable answers", "unanswered documents"]

@@ -41,8 +41,22 @@ def test_the_verdict_stands_first_and_the_files_last() -> None:
     assert lines[-1] == "gate.json"
     row = next(line.split() for line in lines if line.startswith("quiz"))
     assert row[:6] == ["quiz", "acc", "1,000", "58.7%", "53.7%", "-5.0"]
-    assert any(line.startswith("fail: quiz: no loss beyond the margin: worse by 5.0 points") for line in lines)
+    assert any(line.startswith("fail: quiz: loss: worse by 5.0 points") for line in lines)
     assert sum(line.startswith("broken: ") for line in lines) == 10
+    assert "and more of them in the Markdown and JSON: 20 of 60 documents that got worse" in lines
+
+
+def test_an_answer_that_is_not_known_is_not_shown_as_an_empty_one() -> None:
+    item = BrokenItem("quiz", "id", -1.0, "knowledge", "Who?", "me", None, "you")
+    one = replace(regressed(), broken=(item,), broken_total=1)
+    assert "broken: quiz id (knowledge): 'you' now, right is 'me'" in printed(one).splitlines()
+    assert "```text\nprompt: Who?\ntarget: me\ncandidate: you\n```" in markdown(one)
+    assert "<summary>1 document that got worse<" in markdown(one)
+    empty = replace(one, broken=(replace(item, before="", gain=-0.25),), broken_total=3)
+    lines = printed(empty).splitlines()
+    assert "broken: quiz id (knowledge, -0.25): '' before, 'you' now, right is 'me'" in lines
+    assert "these are 1 of 3 documents that got worse" in lines
+    assert "\nbaseline:\ncandidate: you" in markdown(empty)
 
 
 def test_a_gain_that_is_not_shown_is_called_no_loss() -> None:
@@ -72,7 +86,7 @@ def test_hostile_text_steers_no_terminal() -> None:
 
 
 def test_statuses_in_the_order_of_their_weight() -> None:
-    labels = [line.split(":")[0] for line in printed(every_status()).splitlines() if ": no loss beyond" in line]
+    labels = [line.split(":")[0] for line in printed(every_status()).splitlines() if ": loss: why" in line]
     assert labels[:5] == ["fail", "not comparable", "undecided", "warn", "skipped"]
     assert labels[5] == "fail (informational)"
 
@@ -90,7 +104,7 @@ def test_markdown() -> None:
     assert lines[1] == "## Evaluation gate failed on quiz"
     assert "| quiz acc | 1,000 | 58.7% | 53.7% | -5.0 | -6.7 to -3.5 | 10/60 | regressed |" in lines
     assert "| task | n | before | after | change | 95% interval | fixed / broken | verdict |" in lines
-    assert "<details><summary>20 documents that got worse</summary>" in lines
+    assert "<details><summary>20 of 60 documents that got worse</summary>" in lines
     assert markdown(passed()).count("<details>") == 0
 
 
@@ -130,7 +144,7 @@ def test_the_mean_has_its_row_and_its_warning_everywhere() -> None:
     assert "| mean of 2 tasks acc | 2,000 | 59.2% | 57.7% | -1.5 |" in markdown(result)
     for text in (printed(result), re.sub(r"\\|\*", "", markdown(result))):
         assert "warn" in text
-        assert "mean of 2 tasks: no loss beyond the margin: worse by 1.5 points" in text
+        assert "mean of 2 tasks: loss: worse by 1.5 points" in text
     (warning,) = workflow_commands(result)
     assert warning.startswith("::warning title=evalkit gate%3A mean of 2 tasks")
     assert b'testsuite name="mean of 2 tasks" tests="1" failures="0"' in junit(result)
