@@ -191,7 +191,14 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int)
         fixed=estimate.fixed,
         broken=estimate.broken,
         detectable=detectable(
-            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / family
+            estimate.n,
+            estimate.clusters,
+            estimate.stderr,
+            estimate.discordance,
+            estimate.test,
+            alpha / family,
+            estimate.degrees,
+            estimate.reach,
         )
         if tested
         else None,

@@ -219,7 +219,9 @@ def _further(change: Change, more: int | None, available: int | None) -> str:
     )
     text = f"; about {rough(more)} more documents{clusters} would settle it"
     if available is not None and change.n + more > available:
-        return f"{text}, but the benchmark has {'no more' if available <= change.n else f'only about {rough(available)}'}"
+        return (
+            f"{text}, but the benchmark has {'no more' if available <= change.n else f'only about {rough(available)}'}"
+        )
     return text
 
 
