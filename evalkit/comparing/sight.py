@@ -10,6 +10,13 @@ FEW_CLUSTERS = 6
 
 T_TEST = "cluster-robust t interval and t test"
 
+WHOLE_RANGE = "and the whole range of one without"
+
+
+def whole_range(test: str) -> bool:
+    """Whether a task without an interval counts with all that its difference can be, as `Change.test` names it."""
+    return WHOLE_RANGE in test
+
 
 def by_t(test: str) -> bool:
     """Whether a test, as `Change.test` names it, is the t test that few clusters have."""

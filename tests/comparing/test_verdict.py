@@ -63,6 +63,18 @@ def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
     assert change(400, 60, 20, 520).word == "improved"
 
 
+def test_an_interval_that_holds_zero_is_said_to_just_do_so_only_near_its_end() -> None:
+    found = replace(change(400, 60, 20, 520), interval=(-0.001, 0.08))
+    assert decide(found).reason.endswith("of another method than the test, just holds 0")
+    wide = replace(found, interval=(-0.521, 0.524))
+    assert decide(wide).reason.endswith("; the interval, of another method than the test, holds 0")
+    assert "few clusters hold most documents" in decide(replace(wide, clusters=20)).reason
+    told = decide(replace(wide, test="interval from the tasks' own and the whole range of one without, sign-flip test"))
+    assert told.verdict is Verdict.IMPROVED
+    assert "just" not in told.reason
+    assert told.reason.endswith("a task without an interval of its own counts with the whole range that it can have")
+
+
 def test_undecided_says_how_many_more() -> None:
     found = change(50, 6, 6, 38)
     assert found.verdict is Verdict.UNDECIDED
