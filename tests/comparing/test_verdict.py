@@ -53,6 +53,10 @@ def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
     assert gained.gain == 0.5
     assert gained.word == "no loss"
     assert replace(gained, interval=None).word == "no loss"
+    # nothing moved: nothing was gained
+    assert replace(gained, interval=None, fixed=0, broken=0, difference=0.0).word == "within margin"
+    assert change(30, 0, 0, 0, margin=0.05).word == "undecided"
+    assert change(80, 0, 0, 0, margin=0.04).word == "within margin"
     # of a metric where less is better, gains are negative differences
     assert gained.interval is not None
     turned = replace(gained, higher_is_better=False, difference=-0.5, interval=(-gained.interval[1], -0.2))

@@ -46,7 +46,7 @@ def test_the_verdict_stands_first_and_the_files_last() -> None:
 
 
 def test_a_gain_that_is_not_shown_is_called_no_loss() -> None:
-    row = replace(passed().rows[0], interval=(-0.005, 0.6), gain=0.5, margin=0.01)
+    row = replace(passed().rows[0], interval=(-0.005, 0.6), gain=0.5, margin=0.01, fixed=8)
     assert row.verdict is Verdict.WITHIN_MARGIN
     assert "| no loss |" in markdown(replace(passed(), rows=(row,)))
     tied = replace(row, interval=(-0.005, 0.005))
