@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 NO_LOSS = "no loss"
 
 
-def verdict_word(verdict: Verdict, gain_interval: tuple[float, float] | None, margin: float) -> str:
+def verdict_word(verdict: Verdict, gain_interval: tuple[float, float] | None, margin: float, *, moved: bool) -> str:
     """The verdict as people read it: `no loss` where a gain beyond the margin is as possible as none.
 
     `within margin` says that at most the margin is lost. Shown beside +50 points that the correction for several tests
@@ -52,8 +52,9 @@ def verdict_word(verdict: Verdict, gain_interval: tuple[float, float] | None, ma
         verdict: By the rules.
         gain_interval: Limits of the gain; None where they cannot be known.
         margin: Loss that is tolerated.
+        moved: Whether any document has another score; where none has, there is no gain to be hoped for.
     """
-    if verdict is Verdict.WITHIN_MARGIN and (gain_interval is None or gain_interval[1] > margin):
+    if verdict is Verdict.WITHIN_MARGIN and moved and (gain_interval is None or gain_interval[1] > margin):
         return NO_LOSS
     return verdict.value
 
@@ -247,7 +248,9 @@ class Change:
     @property
     def word(self) -> str:
         """The verdict as people read it: `no loss` for `within margin` where a gain beyond the margin is possible."""
-        return verdict_word(self.verdict, self.gain_interval, self.margin)
+        return verdict_word(
+            self.verdict, self.gain_interval, self.margin, moved=bool(self.fixed + self.broken or self.difference)
+        )
 
     @property
     def is_real_loss(self) -> bool:

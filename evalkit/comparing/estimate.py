@@ -38,6 +38,7 @@ class Estimate:
             score is no mean.
         reach: Width of the range of a document's value, which no difference exceeds; None where unknown.
         attribution: The difference split by cause; None where the score is no mean.
+        degrees: Degrees of freedom of the standard error of documents in clusters; None where they are clusters - 1.
         why: Why there is no test, as a clause; empty where there is one.
     """
 
@@ -56,6 +57,7 @@ class Estimate:
     units: npt.NDArray[np.float64] | None = None
     reach: float | None = None
     attribution: Attribution | None = None
+    degrees: float | None = None
     why: str = ""
 
     @property

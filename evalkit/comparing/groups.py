@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.comparing.attribution import weighted
 from evalkit.comparing.estimate import Estimate, Limits, untested
+from evalkit.comparing.sight import WHOLE_RANGE
 from evalkit.results import Run
 from evalkit.summaries import UNSCORED
 
@@ -104,7 +105,7 @@ def combined(parts: Parts, p: float | None = None) -> Estimate:
         p = _pooled_p(strata)
         test = "Tango score interval, McNemar mid-p"
     else:
-        kind = "interval from the tasks' own" if strata is None else "stratified Tango score interval"
+        kind = _recovered_from(estimates) if strata is None else "stratified Tango score interval"
         found, test = _p(parts, after - before, stderr, p)
         p, test = found, f"{kind}, {test}"
     return Estimate(
@@ -188,6 +189,11 @@ def _recovered(parts: Parts) -> Callable[[float], Limits]:
         return (-whole, whole) if interval is None else (interval.low - whole, interval.high + whole)
 
     return limits
+
+
+def _recovered_from(estimates: Sequence[Estimate]) -> str:
+    all_known = all(one.limits(0.95) is not None for one in estimates)
+    return "interval from the tasks' own" + ("" if all_known else f" {WHOLE_RANGE}")
 
 
 def _p(parts: Parts, difference: float, stderr: float | None, known: float | None) -> tuple[float | None, str]:

@@ -28,9 +28,9 @@ def mean_estimate(metric: str, pairs: Pairs, bounds: tuple[float, float] | None,
     """The paired difference of two means.
 
     Independent right-or-wrong documents have Tango's score interval and McNemar's mid-p; other values the paired t
-    interval and the sign-flip test. Where documents share clusters, all have the cluster-robust interval with
-    t(clusters - 1) and the sign-flip test of whole clusters; with fewer than six clusters, which that test can never tell
-    from chance, the t test of the interval.
+    interval and the sign-flip test. Where documents share clusters, all have the cluster-robust t interval, which knows
+    the clusters' sizes, and the sign-flip test of whole clusters; with fewer than six clusters, which that test can never
+    tell from chance, the t test of the interval.
 
     Args:
         metric: Its name; every sample has it.
@@ -83,9 +83,9 @@ def values_estimate(
     count = len(moved) if clusters is None else len(set(clusters))
     width = 1.0 if binary else _width(bounds)
     if binary and clusters is None:
-        stderr, limits, p, test = proportions(up, down, len(moved), tested=tested)
+        (stderr, limits, p, test), degrees = proportions(up, down, len(moved), tested=tested), None
     else:
-        stderr, limits, p, test = _values(moved, clusters, count, width, tested=tested)
+        (stderr, limits, p, test), degrees = _values(moved, clusters, count, width, tested=tested)
     before = math.fsum(first) / len(first)
     return Estimate(
         n=len(moved),
@@ -102,6 +102,7 @@ def values_estimate(
         discordance=(up + down) / len(moved) if binary and clusters is None else None,
         units=_units(moved, clusters) / len(moved),
         reach=width,
+        degrees=degrees,
     )
 
 
@@ -123,14 +124,14 @@ def proportions(
 
 def _values(
     moved: Array, clusters: Sequence[Hashable] | None, count: int, width: float | None, *, tested: bool
-) -> tuple[float | None, Callable[[float], Limits], float | None, str]:
-    """The same of values of any kind; `width` is that of their range, when known."""
+) -> tuple[tuple[float | None, Callable[[float], Limits], float | None, str], float | None]:
+    """The same of values of any kind, and degrees of freedom; `width` is that of their range, when known."""
     from evalkit.stats.paired import paired_clusters, paired_t, tango
     from evalkit.stats.signs import sign_flip
 
     differences = moved.tolist()
     if count < 2:
-        return None, lambda level: None, None, "none"
+        return (None, lambda level: None, None, "none"), None
 
     @cache
     def limits(level: float) -> Limits:
@@ -149,8 +150,9 @@ def _values(
         test = f"cluster-robust t interval ({count:,} clusters), sign-flip test of clusters"
     if count < min(len(differences), FEW_CLUSTERS):
         test = f"{T_TEST} ({count} clusters: approximate)"
-        return summary.stderr or None, limits, summary.p, test
-    return summary.stderr or None, limits, sign_flip(differences, clusters) if tested else None, test
+        return (summary.stderr or None, limits, summary.p, test), summary.degrees
+    p = sign_flip(differences, clusters) if tested else None
+    return (summary.stderr or None, limits, p, test), summary.degrees
 
 
 def _width(bounds: tuple[float, float] | None) -> float | None:

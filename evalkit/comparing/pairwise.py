@@ -103,7 +103,14 @@ def _change(estimate: Estimate, metric: str, alpha: float, tests: int) -> Change
         fixed=estimate.fixed,
         broken=estimate.broken,
         detectable=detectable(
-            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / tests
+            estimate.n,
+            estimate.clusters,
+            estimate.stderr,
+            estimate.discordance,
+            estimate.test,
+            alpha / tests,
+            estimate.degrees,
+            estimate.reach,
         ),
         margin=0.0,
         verdict=Verdict.UNDECIDED,

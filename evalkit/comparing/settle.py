@@ -47,8 +47,9 @@ def settle(drafts: Sequence[Draft], alpha: float, tolerance: Tolerance) -> tuple
     """The comparisons, with p adjusted for all that is asked at once.
 
     Families of Holm's correction, each of all pairs of runs together: the roots' main metrics; the mean over tasks; the
-    direct members of each group; and for the roots and each group's members the other metrics apart. The roots decide: no
-    family answers for the others, so that among many groups some member may well be called changed by chance.
+    direct members of each group; and for the roots and each group's members the other metrics apart. A member of several
+    groups is in the family of each, and has the largest p of them. The roots decide: no family answers for the others, so
+    that among many groups some member may well be called changed by chance.
 
     Args:
         drafts: One a pair of runs.
@@ -60,7 +61,7 @@ def settle(drafts: Sequence[Draft], alpha: float, tolerance: Tolerance) -> tuple
 
 
 def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
-    """Row -> adjusted p and the number of tests in its family."""
+    """Row -> adjusted p and the number of tests in its family; of several families, in the one with the largest p."""
     from evalkit.stats.multiple import holm
 
     families: dict[Hashable, dict[Key, float]] = {}
@@ -68,23 +69,24 @@ def _adjusted(drafts: Sequence[Draft]) -> dict[Key, tuple[float, int]]:
         for name, rows in one.rows.items():
             for place, row in enumerate(rows):
                 if row.estimate.p is not None and not row.blocked and row.estimate.n > 1:
-                    family = (_parent(one, name), place > 0)
-                    families.setdefault(family, {})[number, name, row.metric] = row.estimate.p
+                    for parent in _parents(one, name):
+                        families.setdefault((parent, place > 0), {})[number, name, row.metric] = row.estimate.p
         if one.overall is not None and one.overall.estimate.p is not None and not one.overall.blocked:
             families.setdefault("overall", {})[number, OVERALL, one.overall.metric] = one.overall.estimate.p
-    return {
-        key: (p, len(family))
-        for family in families.values()
-        for key, p in zip(family, holm(list(family.values())), strict=True)
-    }
+    found: dict[Key, tuple[float, int]] = {}
+    for family in families.values():
+        for key, p in zip(family, holm(list(family.values())), strict=True):
+            # in several groups, the family that asks most decides
+            found[key] = max(found.get(key, (0.0, 0)), (p, len(family)))
+    return found
 
 
-def _parent(one: Draft, name: str) -> Hashable:
-    """What a row's family is named by, the same in all pairs of runs: roots, or the first group that holds it."""
+def _parents(one: Draft, name: str) -> list[Hashable]:
+    """What a row's families are named by, the same in all pairs of runs: roots, or every group that holds it."""
     if name in one.selected.roots:
-        return "roots"
+        return ["roots"]
     groups = one.before.run.groups
-    return "group", next((group for group in one.selected.groups if name in groups[group].tasks), "")
+    return [("group", group) for group in one.selected.groups if name in groups[group].tasks] or [("group", "")]
 
 
 def _comparison(
@@ -191,7 +193,14 @@ def _change(row: Row, margin: float, alpha: float, p: float | None, family: int)
         fixed=estimate.fixed,
         broken=estimate.broken,
         detectable=detectable(
-            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / family
+            estimate.n,
+            estimate.clusters,
+            estimate.stderr,
+            estimate.discordance,
+            estimate.test,
+            alpha / family,
+            estimate.degrees,
+            estimate.reach,
         )
         if tested
         else None,

@@ -10,6 +10,13 @@ FEW_CLUSTERS = 6
 
 T_TEST = "cluster-robust t interval and t test"
 
+WHOLE_RANGE = "and the whole range of one without"
+
+
+def whole_range(test: str) -> bool:
+    """Whether a task without an interval counts with all that its difference can be, as `Change.test` names it."""
+    return WHOLE_RANGE in test
+
 
 def by_t(test: str) -> bool:
     """Whether a test, as `Change.test` names it, is the t test that few clusters have."""
@@ -25,12 +32,20 @@ def units_to_reject(level: float) -> int:
 
 
 def detectable(
-    n: int, clusters: int, stderr: float | None, discordance: float | None, test: str, level: float
+    n: int,
+    clusters: int,
+    stderr: float | None,
+    discordance: float | None,
+    test: str,
+    level: float,
+    degrees: float | None = None,
+    reach: float | None = None,
 ) -> float | None:
     """The smallest true difference that would be seen with a power of 80 %.
 
     One rule for all commands: the level is that of the row's own test after the correction for its family, alpha / tests,
-    which Holm's correction asks of the first test. Standard errors count with t(clusters - 1), see
+    which Holm's correction asks of the first test. Standard errors count with t(clusters - 1), or
+    fewer degrees of freedom where few clusters are of unequal size, see
     `evalkit.stats.power` for right-or-wrong documents.
 
     Args:
@@ -40,6 +55,8 @@ def detectable(
         discordance: Share of the documents that exactly one run gets right; None for other values.
         test: As `Change.test` names it.
         level: Of the test.
+        degrees: Degrees of freedom of the interval's t test, where that is the test; None for clusters - 1.
+        reach: Largest difference that there can be; None where unknown.
 
     Returns:
         None where it is not known, or where no difference whatever could be seen.
@@ -53,7 +70,10 @@ def detectable(
         return detectable_binary_difference(discordance, n, alpha=level, power=POWER)
     if stderr is None:
         return None
-    return (t_quantile(1 - level / 2, clusters - 1) + t_quantile(POWER, clusters - 1)) * stderr
+    if degrees is None or not by_t(test):
+        degrees = clusters - 1
+    found = (t_quantile(1 - level / 2, degrees) + t_quantile(POWER, degrees)) * stderr
+    return None if reach is not None and found > reach else found
 
 
 def units_needed(variance: float, effect: float, tail: float, clustered: bool) -> int:

@@ -86,7 +86,14 @@ def _change(metric: str, task: TaskResult, estimate: Estimate, alpha: float, tes
         fixed=estimate.fixed,
         broken=estimate.broken,
         detectable=detectable(
-            estimate.n, estimate.clusters, estimate.stderr, estimate.discordance, estimate.test, alpha / tests
+            estimate.n,
+            estimate.clusters,
+            estimate.stderr,
+            estimate.discordance,
+            estimate.test,
+            alpha / tests,
+            estimate.degrees,
+            estimate.reach,
         ),
         margin=0.0,
         verdict=Verdict.UNDECIDED,

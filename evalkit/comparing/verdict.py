@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from evalkit.comparing.amounts import amount, p_value, rough, span
-from evalkit.comparing.sight import FEW_CLUSTERS, by_t, units_needed, units_to_reject
+from evalkit.comparing.sight import FEW_CLUSTERS, by_t, units_needed, units_to_reject, whole_range
 from evalkit.comparison import Change, Verdict
 
 _MOST = 10_000_000
@@ -63,6 +63,9 @@ def _decided(change: Change, family: int, exhausted: bool) -> Change:
     return replace(change, verdict=Verdict.UNDECIDED, reason=reason, more_items=more)
 
 
+_JUST = 0.1
+"""Of an interval's width: 0 is so near to an end that interval and test nearly agree."""
+
 _IDENTICAL = "the same model gave the same score on every document"
 
 
@@ -72,10 +75,11 @@ def more_items(change: Change, family: int = 1) -> int | None:
     Settled is either way: shown to be no worse than the margin, or shown to be real at the level alpha / family. The true
     difference is taken to be the observed one, and further documents to vary as these do. Where documents come in clusters,
     these are counted, and are taken to have as many documents as those at hand. None where none would do, or more than 10
-    million; and where as many as there are should have sufficed already, so that the reckoning does not hold.
+    million; where a task without an interval counts with its whole range, which more documents of the others do not
+    narrow; and where as many as there are should have sufficed already, so that the reckoning does not hold.
     """
     limits, units = change.margin_interval, change.clusters
-    if limits is None or units < 2:
+    if limits is None or units < 2 or whole_range(change.test):
         return None
     needed = _same_needed(change) if _same(change) else _moved_needed(change, limits, family)
     if needed is None or needed <= units:
@@ -147,9 +151,17 @@ def _regressed(change: Change) -> str:
 
 def _touches_zero(change: Change) -> str:
     limits = change.gain_interval
-    if limits is not None and limits[0] <= 0 <= limits[1]:
+    if limits is None or not limits[0] <= 0 <= limits[1]:
+        return ""
+    if whole_range(change.test):
+        return (
+            "; the interval holds 0: a task without an interval of its own counts with the whole range that it can have"
+        )
+    if min(-limits[0], limits[1]) <= _JUST * (limits[1] - limits[0]):
         return "; the interval, of another method than the test, just holds 0"
-    return ""
+    if change.clusters < change.n:
+        return "; the interval holds 0: it is wide where few clusters hold most documents, which the test does not mind"
+    return "; the interval, of another method than the test, holds 0"
 
 
 def _within(change: Change, family: int) -> str:

@@ -124,7 +124,7 @@ class Row:
     @property
     def word(self) -> str:
         """The verdict as people read it: `no loss` for `within margin` where a gain beyond the margin is possible."""
-        return verdict_word(self.verdict, self.interval, self.margin)
+        return verdict_word(self.verdict, self.interval, self.margin, moved=bool(self.fixed + self.broken or self.gain))
 
 
 @dataclass(frozen=True, slots=True)

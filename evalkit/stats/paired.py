@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evalkit.stats.clusters import cluster_robust, cluster_sums
+from evalkit.stats.clusters import cluster_sums, sized_error
 from evalkit.stats.intervals import Interval
 from evalkit.stats.special import normal_quantile, positive, t_quantile, t_tails
 
@@ -109,6 +109,7 @@ class PairedMean:
         interval: Confidence interval; None likewise.
         p: Two-sided p of no difference; None for a single item or cluster.
         method: How interval and p were made.
+        degrees: Degrees of freedom of Student's t; None where there is no standard error.
     """
 
     n: int
@@ -117,6 +118,7 @@ class PairedMean:
     interval: Interval | None
     p: float | None
     method: str
+    degrees: float | None = None
 
 
 def paired_t(differences: Sequence[float], level: float = 0.95) -> PairedMean:
@@ -132,11 +134,11 @@ def paired_t(differences: Sequence[float], level: float = 0.95) -> PairedMean:
 
 
 def paired_clusters(differences: Sequence[float], clusters: Sequence[Hashable], level: float = 0.95) -> PairedMean:
-    """As `paired_t` for items that come in clusters: CR1 standard error and t(C - 1), see `cluster_robust`.
+    """As `paired_t` for items that come in clusters: standard error and degrees of freedom are those of `sized_error`.
 
-    Where the clusters' means are all the same, p is that of the exact sign-flip test of whole clusters. With fewer than
-    about ten clusters, or clusters of very unequal size, interval and p are too optimistic: `docs/statistics.md` measures
-    by how much.
+    With clusters of the same size that is CR1 and t(C - 1). Where a few clusters hold most items, the interval is wide
+    and covers more than it says: `docs/statistics.md` measures by how much. Where the clusters' means are all the same, p
+    is that of the exact sign-flip test of whole clusters.
 
     Raises:
         ValueError: There is no difference, not one cluster a difference, or one is NaN or infinite.
@@ -152,13 +154,14 @@ def _paired_mean(differences: Sequence[float], clusters: Sequence[Hashable], lev
     mean, count = float(array.mean()), len(sums)
     if count < 2:
         return PairedMean(len(array), mean, None, None, None, method)
-    stderr, _ = cluster_robust(differences, clusters, level)
-    assert stderr is not None
+    error = sized_error(differences, clusters)
+    assert error is not None
+    stderr, degrees = error.stderr, error.degrees
     if stderr <= 1e-12 * float(np.abs(array).max()):
         moved = abs(mean) > 1e-12 * float(np.abs(array).max())
         return PairedMean(
             len(array), mean, None, None, positive(2.0 ** (1 - count)) if moved else 1.0, "exact sign flip"
         )
-    half = t_quantile(0.5 + level / 2, count - 1) * stderr
+    half = t_quantile(0.5 + level / 2, degrees) * stderr
     interval = Interval(mean - half, mean + half, level, method)
-    return PairedMean(len(array), mean, stderr, interval, t_tails(mean / stderr, count - 1), method)
+    return PairedMean(len(array), mean, stderr, interval, t_tails(mean / stderr, degrees), method, degrees)

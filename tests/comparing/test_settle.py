@@ -263,6 +263,37 @@ def test_members_of_a_group_share_the_correction_of_all_pairs() -> None:
     )
 
 
+def test_a_task_in_two_groups_is_corrected_in_both() -> None:
+    tables = {"x": (40, 14, 3, 43), "y": (40, 9, 8, 43), "z": (50, 12, 4, 34), "w": (50, 9, 9, 32)}
+    runs = []
+    for place, label in enumerate(("base", "tuned")):
+        members = {name: paired(*table)[place] for name, table in tables.items()}
+        small = group("small", {name: members[name] for name in ("x", "y")})
+        large = group("large", {name: members[name] for name in ("x", "z", "w")})
+        runs.append(model_run(label, members, {"small": small, "large": large}))
+    found = compare(*runs).tasks
+    in_small, in_large = (
+        multipletests([found[name].change.p for name in names], method="holm")[1][0] for names in ("xy", "xzw")
+    )
+    assert in_large > in_small
+    assert found["x"].change.p_adjusted == pytest.approx(in_large)
+
+
+def test_a_group_says_that_a_task_without_an_interval_counts_with_its_whole_range() -> None:
+    runs = []
+    for label, gain in (("base", 0.0), ("tuned", 0.3)):
+        many = real([0.2 + gain + 0.001 * (place % 7) * gain for place in range(40)], "acc")
+        members = {"many": many, "one": real([0.5], "acc")}
+        runs.append(model_run(label, members, {"all": group("all", members)}))
+    found = compare(*runs).tasks["all"].change
+    assert found.test.startswith("interval from the tasks' own and the whole range of one without, ")
+    assert found.verdict is Verdict.IMPROVED
+    assert found.reason.endswith("a task without an interval of its own counts with the whole range that it can have")
+    held = decide(replace(found, p_adjusted=0.2))
+    assert held.verdict is Verdict.UNDECIDED
+    assert held.more_items is None
+
+
 @pytest.mark.parametrize("names", [["all", "x"], ["y", "all"], ["top", "y"]])
 def test_a_group_and_its_member_cannot_both_be_asked_for(names: list[str]) -> None:
     members = {"x": task_result([1.0, 0.0]), "y": task_result([0.0, 1.0])}

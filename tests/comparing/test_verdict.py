@@ -53,6 +53,10 @@ def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
     assert gained.gain == 0.5
     assert gained.word == "no loss"
     assert replace(gained, interval=None).word == "no loss"
+    # nothing moved: nothing was gained
+    assert replace(gained, interval=None, fixed=0, broken=0, difference=0.0).word == "within margin"
+    assert change(30, 0, 0, 0, margin=0.05).word == "undecided"
+    assert change(80, 0, 0, 0, margin=0.04).word == "within margin"
     # of a metric where less is better, gains are negative differences
     assert gained.interval is not None
     turned = replace(gained, higher_is_better=False, difference=-0.5, interval=(-gained.interval[1], -0.2))
@@ -61,6 +65,18 @@ def test_a_gain_that_the_correction_leaves_open_is_called_no_loss() -> None:
     assert change(900, 20, 20, 4060).word == "within margin"
     assert change(50, 6, 6, 38).word == "undecided"
     assert change(400, 60, 20, 520).word == "improved"
+
+
+def test_an_interval_that_holds_zero_is_said_to_just_do_so_only_near_its_end() -> None:
+    found = replace(change(400, 60, 20, 520), interval=(-0.001, 0.08))
+    assert decide(found).reason.endswith("of another method than the test, just holds 0")
+    wide = replace(found, interval=(-0.521, 0.524))
+    assert decide(wide).reason.endswith("; the interval, of another method than the test, holds 0")
+    assert "few clusters hold most documents" in decide(replace(wide, clusters=20)).reason
+    told = decide(replace(wide, test="interval from the tasks' own and the whole range of one without, sign-flip test"))
+    assert told.verdict is Verdict.IMPROVED
+    assert "just" not in told.reason
+    assert told.reason.endswith("a task without an interval of its own counts with the whole range that it can have")
 
 
 def test_undecided_says_how_many_more() -> None:

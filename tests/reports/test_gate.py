@@ -60,7 +60,7 @@ def test_an_answer_that_is_not_known_is_not_shown_as_an_empty_one() -> None:
 
 
 def test_a_gain_that_is_not_shown_is_called_no_loss() -> None:
-    row = replace(passed().rows[0], interval=(-0.005, 0.6), gain=0.5, margin=0.01)
+    row = replace(passed().rows[0], interval=(-0.005, 0.6), gain=0.5, margin=0.01, fixed=8)
     assert row.verdict is Verdict.WITHIN_MARGIN
     assert "| no loss |" in markdown(replace(passed(), rows=(row,)))
     tied = replace(row, interval=(-0.005, 0.005))

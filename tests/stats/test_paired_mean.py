@@ -9,6 +9,7 @@ import statsmodels.api
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evalkit.stats.clusters import cluster_robust
 from evalkit.stats.paired import mcnemar_mid_p, paired_clusters, paired_t, sign_test
 
 
@@ -68,10 +69,10 @@ def test_paired_t_equals_scipy_and_turns_with_the_sides(differences: list[float]
     assert (turned.interval.low, turned.interval.high) == pytest.approx((-result.interval.high, -result.interval.low))
 
 
-def test_clusters_equal_statsmodels() -> None:
+def test_clusters_of_one_size_equal_statsmodels() -> None:
     generator = np.random.default_rng(4)
-    clusters = generator.integers(0, 12, 90)
-    differences = generator.normal(size=90) + 0.4 * generator.normal(size=12)[clusters] + 0.2
+    clusters = generator.permutation(np.repeat(np.arange(15), 6))
+    differences = generator.normal(size=90) + 0.4 * generator.normal(size=15)[clusters] + 0.2
     fit = statsmodels.api.OLS(differences, np.ones(90)).fit(
         cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True
     )
@@ -80,6 +81,54 @@ def test_clusters_equal_statsmodels() -> None:
     assert result.stderr == pytest.approx(fit.bse[0], rel=1e-9)
     assert result.p == pytest.approx(fit.pvalues[0], rel=1e-9)
     assert (result.interval.low, result.interval.high) == pytest.approx(tuple(fit.conf_int()[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("count", [5, 10, 50])
+def test_clusters_of_one_size_have_the_usual_degrees_of_freedom(count: int) -> None:
+    clusters = np.repeat(np.arange(count), 4).tolist()
+    values = np.random.default_rng(count).normal(size=4 * count).tolist()
+    stderr, interval = cluster_robust(values, clusters)
+    found = paired_clusters(values, clusters)
+    assert found.degrees == pytest.approx(count - 1, rel=1e-9)
+    assert found.stderr == pytest.approx(stderr, rel=1e-9)
+    assert found.interval is not None
+    assert interval is not None
+    assert (found.interval.low, found.interval.high) == pytest.approx((interval.low, interval.high), rel=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [[3, 3, 3], [7, 2, 2, 1], [1, 2, 3, 4, 5, 6], [30, 30, 1, 1, 1]])
+def test_clusters_of_unequal_size_equal_the_matrices(sizes: list[int]) -> None:
+    """Bell & McCaffrey's quadratic form of the items, written out, with clusters that go together entirely."""
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(clusters)
+    values = np.random.default_rng(n).normal(size=n)
+    centred = np.eye(n) - np.ones((n, n)) / n
+    covariance = (clusters[:, None] == clusters[None, :]).astype(float)
+    form = np.zeros((n, n))
+    for cluster, size in enumerate(sizes):
+        row = (clusters == cluster) @ centred
+        form += np.outer(row, row) * size**2 / (row @ covariance @ row) / n**2
+    product = form @ covariance
+    found = paired_clusters(values.tolist(), clusters.tolist())
+    assert found.stderr == pytest.approx(math.sqrt(values @ form @ values), rel=1e-9)
+    assert found.degrees == pytest.approx(np.trace(product) ** 2 / np.trace(product @ product), rel=1e-9)
+    # unbiased: the variance of the mean, for clusters whose means have variance 1
+    assert np.trace(product) == pytest.approx(sum(size**2 for size in sizes) / n**2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[200, 10, 10, 10, 10], [200, 200, 5, 5], [300] + [10] * 10, [400] + [20] * 20, [200] + [10] * 4, [5] * 5]
+)
+def test_no_more_false_alarms_than_said_whatever_the_sizes(sizes: list[int]) -> None:
+    """CR1 with t(C - 1) had up to 68 % of them."""
+    generator = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    names, alarms = clusters.tolist(), 0
+    for _ in range(300):
+        values = generator.normal(size=len(sizes))[clusters] + 0.5 * generator.normal(size=len(clusters))
+        p = paired_clusters(values.tolist(), names).p
+        alarms += p is not None and p < 0.05
+    assert alarms <= 24  # 5 % of 300 and 2.4 standard errors
 
 
 @pytest.mark.parametrize(
