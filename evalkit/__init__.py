@@ -26,9 +26,9 @@ _HOMES = {
     "compare": "evalkit.comparing.compare",
     "compare_all": "evalkit.comparing.compare",
     "Comparison": "evalkit.comparison",
-    "Comparisons": "evalkit.comparison",
+    "Comparisons": "evalkit.ranking",
     "leaderboard": "evalkit.comparing.ranking",
-    "Ranking": "evalkit.comparison",
+    "Ranking": "evalkit.ranking",
     "Verdict": "evalkit.comparison",
     # gating
     "gate": "evalkit.gating.decide",
@@ -61,8 +61,6 @@ if TYPE_CHECKING:
     from evalkit.comparing.compare import compare_all as compare_all
     from evalkit.comparing.ranking import leaderboard as leaderboard
     from evalkit.comparison import Comparison as Comparison
-    from evalkit.comparison import Comparisons as Comparisons
-    from evalkit.comparison import Ranking as Ranking
     from evalkit.comparison import Verdict as Verdict
     from evalkit.decoding import Decoding as Decoding
     from evalkit.documents import Cloze as Cloze
@@ -76,6 +74,8 @@ if TYPE_CHECKING:
     from evalkit.gating.policy import Policy as Policy
     from evalkit.gating.result import GateResult as GateResult
     from evalkit.metrics.text import TextMetric as TextMetric
+    from evalkit.ranking import Comparisons as Comparisons
+    from evalkit.ranking import Ranking as Ranking
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan
     from evalkit.task import DataSource as DataSource

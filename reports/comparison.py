@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.comparison import Comparison, Comparisons, Side
+from evalkit.comparison import Comparison, Side
+from evalkit.ranking import Comparisons
 from evalkit.reports.changes import change_rows, listed_flips, reasons, remarks, unpaired
 from evalkit.reports.comparison_table import print_changes, print_flips, print_pairs, print_standings
 from evalkit.reports.terminal import _characters, _is_ascii

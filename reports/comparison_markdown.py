@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalkit.comparison import Comparison, Comparisons
+from evalkit.comparison import Comparison
+from evalkit.ranking import Comparisons
 from evalkit.reports.changes import ChangeRow, change_rows, listed_flips, reasons, remarks, unpaired
 from evalkit.reports.markdown import escape
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.comparison import Flip, Ranking, Verdict
+from evalkit.comparison import Flip, Verdict
+from evalkit.ranking import Ranking
 from evalkit.reports.changes import ChangeRow
 from evalkit.reports.terminal import _characters
 from evalkit.reports.text import visible

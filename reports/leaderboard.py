@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evalkit.comparison import Ranking
+from evalkit.ranking import Ranking
 from evalkit.reports import latex
 from evalkit.reports.csv import Cell, csv_text, side_cells
 from evalkit.reports.markdown import escape

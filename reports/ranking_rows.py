@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evalkit.comparison import Ranking, Standing, Verdict
+from evalkit.comparison import Verdict
+from evalkit.ranking import Ranking, Standing
 from evalkit.reports.text import visible
 
 AVERAGE = "average"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from evalkit.cli import compare_options as options
-from evalkit.cli.output import check_outputs
+from evalkit.cli.output import Format, check_outputs
 from evalkit.comparison import Verdict
 from evalkit.errors import NotComparableError, UsageError
 
@@ -24,7 +24,7 @@ def command(
     allow: options.Allow = None,
     margin: options.Margin = "1pt",
     alpha: options.Alpha = 0.05,
-    output_format: options.OutputFormat = options.Format.terminal,
+    output_format: options.OutputFormat = Format.terminal,
     expand: options.Expand = False,
     flips: options.Flips = None,
     unpaired: options.Unpaired = False,
@@ -102,11 +102,11 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _show(
-    found: Comparison, output_format: options.Format, paths: list[Path], expand: bool, flips: int, unpaired: bool
+    found: Comparison, output_format: Format, paths: list[Path], expand: bool, flips: int, unpaired: bool
 ) -> None:
-    if output_format is options.Format.json:
+    if output_format is Format.json:
         _print_json(found.to_json())
-    elif output_format is options.Format.markdown:
+    elif output_format is Format.markdown:
         from evalkit.reports.comparison_markdown import markdown
 
         typer.echo(markdown(found, expand=expand, flips=flips, list_unpaired=unpaired), nl=False)
@@ -120,7 +120,7 @@ def _show(
 def _several(
     files: list[Path],
     chosen: dict[str, Any],
-    output_format: options.Format,
+    output_format: Format,
     output: Path | None,
     paths: list[Path],
     expand: bool,
@@ -131,9 +131,9 @@ def _several(
     found = compare_all(files, **chosen)
     if output is not None:
         _write_json(comparisons_to_json(found), output)
-    if output_format is options.Format.json:
+    if output_format is Format.json:
         _print_json(comparisons_to_json(found))
-    elif output_format is options.Format.markdown:
+    elif output_format is Format.markdown:
         from evalkit.reports.comparison_markdown import markdown_all
 
         typer.echo(markdown_all(found, expand=expand), nl=False)

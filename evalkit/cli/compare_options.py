@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from evalkit.cli.output import Format
 
 SECTIONS = {
     "What is compared": ("tasks", "metric", "allow"),
@@ -14,14 +15,6 @@ SECTIONS = {
     "What is shown": ("output_format", "expand", "flips", "unpaired"),
     "Files": ("output", "html"),
 }
-
-
-class Format(StrEnum):
-    """How a comparison is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
 
 
 Files = Annotated[

@@ -12,7 +12,7 @@ import typer
 from evalkit.cli import gate_options as given
 from evalkit.cli.evaluation_options import takes_evaluation_options
 from evalkit.cli.gate_output import announce, show, write_files
-from evalkit.cli.output import check_outputs, reader_may_leave
+from evalkit.cli.output import Format, check_outputs, reader_may_leave
 from evalkit.errors import EvalkitError, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def command(
     sequential: given.Sequential = False,
     output: given.Output = None,
     seed: given.Seed = 0,
-    output_format: given.OutputFormat = given.Format.terminal,
+    output_format: given.OutputFormat = Format.terminal,
     json_file: given.JsonFile = None,
     junit: given.Junit = None,
     summary: given.Summary = None,

@@ -8,13 +8,7 @@ from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    """How the decision is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
+from evalkit.cli.output import Format
 
 
 class Undecided(StrEnum):

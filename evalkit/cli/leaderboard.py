@@ -14,7 +14,7 @@ from evalkit.cli.output import check_outputs
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Ranking, Standing
+    from evalkit.ranking import Ranking, Standing
 
 
 class Format(StrEnum):

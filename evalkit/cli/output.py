@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 
 import typer
@@ -17,6 +18,14 @@ READER_LEFT = 141
 """Exit code of a command whose reader stopped reading, as `head` does: what a shell reports of one that SIGPIPE ended."""
 _OF_RUNS = {".json", ".jsonl", ".parquet", ".eval"}
 """Endings of the files in a folder that is given as a result."""
+
+
+class Format(StrEnum):
+    """How what a command found is printed."""
+
+    terminal = "terminal"
+    markdown = "markdown"
+    json = "json"
 
 
 def check_outputs(

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evalkit.cli.evaluation_options import takes_evaluation_options
+from evalkit.cli.output import Format
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
     from evalkit.run_plan import RunPlan
-
-
-class Format(StrEnum):
-    """How a plan is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
 
 
 @takes_evaluation_options

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.output import Format
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +25,6 @@ class RatingMode(StrEnum):
 
     choice = "choice"
     score = "score"
-
-
-class Format(StrEnum):
-    """How a summary is printed."""
-
-    terminal = "terminal"
-    markdown = "markdown"
-    json = "json"
 
 
 def command(

@@ -10,8 +10,9 @@ from evalkit.comparing.draft import draft
 from evalkit.comparing.estimate import check_alpha
 from evalkit.comparing.settle import Tolerance, settle
 from evalkit.comparing.sides import Source, load_sides
-from evalkit.comparison import Comparison, Comparisons, Ranking, Side
+from evalkit.comparison import Comparison, Side
 from evalkit.errors import NotComparableError, UsageError
+from evalkit.ranking import Comparisons, Ranking
 
 MARGIN = 0.01
 ALPHA = 0.05

@@ -58,14 +58,7 @@ def corpus_estimate(
 
     first, second = (_statistics(metric, side) for side in (pairs.before, pairs.after))
 
-    def mean_score(rows: npt.NDArray[np.float64]) -> float:
-        return math.fsum(float(score(rows[:, place])) for place in range(rows.shape[1])) / float(rows.shape[1])
-
-    def mean_scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        assert of_sums is not None
-        scores = [of_sums(sums[:, place]) for place in range(sums.shape[1])]
-        return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
-
+    mean_score, quick = _mean_of_texts(score, of_sums)
     n, before, after = len(first), mean_score(first), mean_score(second)
     clusters = cluster_names(pairs.before)
     groups = grouped(clusters)
@@ -76,7 +69,6 @@ def corpus_estimate(
     if first.shape != second.shape:
         return untested(n, before, after, "the runs have different numbers of texts a document", fixed, broken)
 
-    quick = None if of_sums is None else mean_scores
     limits = _limits(first, second, mean_score, quick, groups)
     swaps = SCORED_ONE_BY_ONE if of_sums is None else SWAPS
     p = approximate_randomization(first, second, mean_score, groups, resamples=swaps, of_sums=quick)
@@ -95,6 +87,23 @@ def corpus_estimate(
         broken=broken,
         same=bool(np.array_equal(first, second)),
     )
+
+
+def _mean_of_texts(
+    score: Callable[[npt.NDArray[np.float64]], float], of_sums: Scores | None
+) -> tuple[Callable[[npt.NDArray[np.float64]], float], Scores | None]:
+    """The two scores for statistics of several texts a document: the mean of the first texts' score, the second ones' ..."""
+    import numpy as np
+
+    def mean_score(rows: npt.NDArray[np.float64]) -> float:
+        return math.fsum(float(score(rows[:, place])) for place in range(rows.shape[1])) / float(rows.shape[1])
+
+    def mean_scores(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        assert of_sums is not None
+        scores = [of_sums(sums[:, place]) for place in range(sums.shape[1])]
+        return np.asarray(np.mean(scores, axis=0), dtype=np.float64)
+
+    return mean_score, None if of_sums is None else mean_scores
 
 
 def _statistics(metric: str, samples: Sequence[Sample]) -> npt.NDArray[np.float64]:

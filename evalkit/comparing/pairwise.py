@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from evalkit.comparing.estimate import Estimate, Limits
+from evalkit.comparing.changes import change_of
+from evalkit.comparing.estimate import Estimate
 from evalkit.comparing.groups import combined, is_pool, sum_units
 from evalkit.comparing.means import values_estimate
 from evalkit.comparing.score_matrix import Mean
-from evalkit.comparing.sight import by_t, detectable
+from evalkit.comparing.sight import by_t
 from evalkit.comparison import Change, Verdict
 
 SHARE = (0.0, 1.0)
@@ -31,7 +32,9 @@ def pairwise(mean: Mean, metric: str, alpha: float) -> dict[tuple[int, int], Cha
     order = sorted(range(len(scores)), key=lambda run: -scores[run])
     pairs = [(better, worse) for better, worse in combinations(order, 2)]
     estimates = _estimates([_parts(mean, better, worse) for better, worse in pairs])
-    changes = [_change(one, metric, alpha, len(pairs)) for one in estimates]
+    changes = [
+        change_of(one, metric, higher_is_better=True, bounds=SHARE, alpha=alpha, family=len(pairs)) for one in estimates
+    ]
     return judged(dict(zip(pairs, changes, strict=True)), alpha)
 
 
@@ -83,43 +86,3 @@ def _estimates(parts: Sequence[list[tuple[float, Estimate]]]) -> list[Estimate]:
             whole = one[0][1] if by_t(one[0][1].test) else replace(one[0][1], p=whole.p)
         found.append(whole)
     return found
-
-
-def _change(estimate: Estimate, metric: str, alpha: float, tests: int) -> Change:
-    return Change(
-        metric=metric,
-        higher_is_better=True,
-        n=estimate.n,
-        clusters=estimate.clusters,
-        before=estimate.before,
-        after=estimate.after,
-        difference=estimate.difference,
-        stderr=estimate.stderr,
-        interval=_within(estimate.limits(1 - alpha)),
-        margin_interval=_within(estimate.limits(1 - 2 * alpha)),
-        p=estimate.p,
-        p_adjusted=None,
-        test=estimate.test,
-        fixed=estimate.fixed,
-        broken=estimate.broken,
-        detectable=detectable(
-            estimate.n,
-            estimate.clusters,
-            estimate.stderr,
-            estimate.discordance,
-            estimate.test,
-            alpha / tests,
-            estimate.degrees,
-            estimate.reach,
-        ),
-        margin=0.0,
-        verdict=Verdict.UNDECIDED,
-        reason=estimate.why,
-        bounds=SHARE,
-        alpha=alpha,
-    )
-
-
-def _within(limits: Limits) -> Limits:
-    """No difference of two shares is beyond ±1."""
-    return None if limits is None else (max(limits[0], -1.0), min(limits[1], 1.0))

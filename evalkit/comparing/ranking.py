@@ -14,8 +14,9 @@ from evalkit.comparing.pairwise import pairwise
 from evalkit.comparing.ranked_scores import By, Chosen, Scores, benchmarks_of, columns_of, usable_tasks
 from evalkit.comparing.sides import Source, load_sides
 from evalkit.comparing.single_metric import single_metric
-from evalkit.comparison import Change, Ranking, Side, Standing, Verdict
+from evalkit.comparison import Change, Side, Verdict
 from evalkit.errors import NotComparableError, UsageError
+from evalkit.ranking import Ranking, Standing
 
 
 def leaderboard(

@@ -8,14 +8,14 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from evalkit.comparing.attribution import flips
+from evalkit.comparing.changes import change_of
 from evalkit.comparing.draft import Draft, Row
 from evalkit.comparing.estimate import Estimate
 from evalkit.comparing.identity import same_model
 from evalkit.comparing.notes import notes, same
 from evalkit.comparing.pairing import joined
-from evalkit.comparing.sight import detectable
 from evalkit.comparing.verdict import decide
-from evalkit.comparison import Change, Comparison, Pairing, Side, TaskChange, Verdict
+from evalkit.comparison import Change, Comparison, Pairing, Side, TaskChange
 
 OVERALL = None
 """Stands where a task's name would, for the mean over tasks; no name does, for a task may have any."""
@@ -96,7 +96,18 @@ def _comparison(
 
     def change(name: str | None, row: Row, leaves: Sequence[str]) -> Change:
         p, family = adjusted.get((number, name, row.metric), (row.estimate.p, 1))
-        found = _change(row, tolerance.margin(name, row), alpha, p, family)
+        found = change_of(
+            row.estimate,
+            row.metric,
+            higher_is_better=row.higher_is_better,
+            bounds=row.bounds,
+            alpha=alpha,
+            family=family,
+            chance=row.chance,
+            margin=tolerance.margin(name, row),
+            p_adjusted=p,
+            blocked=row.blocked,
+        )
         identical = one_model and _same(row.estimate)
         return decide(replace(found, identical=identical, available=_available(one, leaves)), family=family)
 
@@ -171,52 +182,3 @@ def _size(side: Side, task: str) -> int | None:
 def _same(estimate: Estimate) -> bool:
     """Whether every document has the same score in both runs; of a single one the score says so."""
     return estimate.same or (estimate.n == 1 and estimate.difference == 0)
-
-
-def _change(row: Row, margin: float, alpha: float, p: float | None, family: int) -> Change:
-    estimate = row.estimate
-    tested = not row.blocked and estimate.n > 1 and estimate.clusters > 1
-    return Change(
-        metric=row.metric,
-        higher_is_better=row.higher_is_better,
-        n=estimate.n,
-        clusters=estimate.clusters,
-        before=estimate.before,
-        after=estimate.after,
-        difference=estimate.difference,
-        stderr=estimate.stderr if tested else None,
-        interval=_within(estimate.limits(1 - alpha), row) if tested else None,
-        margin_interval=_within(estimate.limits(1 - 2 * alpha), row) if tested else None,
-        p=estimate.p if tested else None,
-        p_adjusted=p if tested else None,
-        test=estimate.test if tested else "none",
-        fixed=estimate.fixed,
-        broken=estimate.broken,
-        detectable=detectable(
-            estimate.n,
-            estimate.clusters,
-            estimate.stderr,
-            estimate.discordance,
-            estimate.test,
-            alpha / family,
-            estimate.degrees,
-            estimate.reach,
-        )
-        if tested
-        else None,
-        margin=margin,
-        verdict=Verdict.NOT_COMPARABLE if row.blocked else Verdict.UNDECIDED,
-        reason=row.blocked or estimate.why,
-        attribution=estimate.attribution,
-        bounds=row.bounds,
-        chance=row.chance,
-        alpha=alpha,
-    )
-
-
-def _within(limits: tuple[float, float] | None, row: Row) -> tuple[float, float] | None:
-    """The limits, cut where a difference of two scores within the metric's range must end."""
-    if limits is None or row.bounds is None:
-        return limits
-    width = row.bounds[1] - row.bounds[0]
-    return max(limits[0], -width), min(limits[1], width)

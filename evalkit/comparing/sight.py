@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evalkit.comparing.estimate import Estimate
 
 POWER = 0.8
 FEW_CLUSTERS = 6
@@ -31,32 +35,12 @@ def units_to_reject(level: float) -> int:
     return math.floor(1 - math.log2(level) + 1e-9) + 1
 
 
-def detectable(
-    n: int,
-    clusters: int,
-    stderr: float | None,
-    discordance: float | None,
-    test: str,
-    level: float,
-    degrees: float | None = None,
-    reach: float | None = None,
-) -> float | None:
+def detectable(estimate: Estimate, level: float) -> float | None:
     """The smallest true difference that would be seen with a power of 80 %.
 
     One rule for all commands: the level is that of the row's own test after the correction for its family, alpha / tests,
-    which Holm's correction asks of the first test. Standard errors count with t(clusters - 1), or
-    fewer degrees of freedom where few clusters are of unequal size, see
-    `evalkit.stats.power` for right-or-wrong documents.
-
-    Args:
-        n: Documents.
-        clusters: Groups of them that go together; `n` where all are independent.
-        stderr: Standard error of the difference; None where unknown.
-        discordance: Share of the documents that exactly one run gets right; None for other values.
-        test: As `Change.test` names it.
-        level: Of the test.
-        degrees: Degrees of freedom of the interval's t test, where that is the test; None for clusters - 1.
-        reach: Largest difference that there can be; None where unknown.
+    which Holm's correction asks of the first test. Standard errors count with t(clusters - 1), or fewer degrees of freedom
+    where few clusters are of unequal size; right-or-wrong documents as `evalkit.stats.power` says.
 
     Returns:
         None where it is not known, or where no difference whatever could be seen.
@@ -64,16 +48,16 @@ def detectable(
     from evalkit.stats.power import detectable_binary_difference
     from evalkit.stats.special import t_quantile
 
-    if not by_t(test) and clusters < units_to_reject(level) - (discordance is not None):
+    is_t, discordance = by_t(estimate.test), estimate.discordance
+    if not is_t and estimate.clusters < units_to_reject(level) - (discordance is not None):
         return None
     if discordance is not None:
-        return detectable_binary_difference(discordance, n, alpha=level, power=POWER)
-    if stderr is None:
+        return detectable_binary_difference(discordance, estimate.n, alpha=level, power=POWER)
+    if estimate.stderr is None:
         return None
-    if degrees is None or not by_t(test):
-        degrees = clusters - 1
-    found = (t_quantile(1 - level / 2, degrees) + t_quantile(POWER, degrees)) * stderr
-    return None if reach is not None and found > reach else found
+    degrees = estimate.degrees if is_t and estimate.degrees is not None else estimate.clusters - 1
+    found = (t_quantile(1 - level / 2, degrees) + t_quantile(POWER, degrees)) * estimate.stderr
+    return None if estimate.reach is not None and found > estimate.reach else found
 
 
 def units_needed(variance: float, effect: float, tail: float, clustered: bool) -> int:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from evalkit.comparing.changes import change_of
 from evalkit.comparing.common_tasks import main_metric
 from evalkit.comparing.estimate import Estimate, Limits
 from evalkit.comparing.kinds import estimate_metric
 from evalkit.comparing.pairing import Pairs, pair
 from evalkit.comparing.pairwise import judged
-from evalkit.comparing.sight import detectable
-from evalkit.comparison import Change, Verdict
-from evalkit.results import Run, TaskResult
+from evalkit.comparison import Change
+from evalkit.results import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,15 @@ def single_metric(runs: Sequence[Run], task: str, alpha: float) -> SingleMetric 
     changes: dict[tuple[int, int], Change] = {}
     for better, worse in combinations(order, 2):
         estimate = estimates[min(better, worse), max(better, worse)]
-        change = _change(metric, runs[0].tasks[task], estimate, alpha, len(estimates))
+        change = change_of(
+            estimate,
+            metric,
+            higher_is_better=value.higher_is_better,
+            bounds=value.bounds,
+            alpha=alpha,
+            family=len(estimates),
+            chance=value.chance,
+        )
         changes[better, worse] = change if worse < better else _turned(change)
     return SingleMetric(scores, judged(changes, alpha), n)
 
@@ -65,43 +73,6 @@ def single_metric(runs: Sequence[Run], task: str, alpha: float) -> SingleMetric 
 def _only(pairs: Pairs, common: set[str]) -> Pairs:
     kept = [(one, two) for one, two in zip(pairs.before, pairs.after, strict=True) if one.id in common]
     return Pairs(pairs.pairing, tuple(one for one, _ in kept), tuple(two for _, two in kept))
-
-
-def _change(metric: str, task: TaskResult, estimate: Estimate, alpha: float, tests: int) -> Change:
-    value = task.metrics[metric]
-    return Change(
-        metric=metric,
-        higher_is_better=value.higher_is_better,
-        n=estimate.n,
-        clusters=estimate.clusters,
-        before=estimate.before,
-        after=estimate.after,
-        difference=estimate.difference,
-        stderr=estimate.stderr,
-        interval=estimate.limits(1 - alpha),
-        margin_interval=estimate.limits(1 - 2 * alpha),
-        p=estimate.p,
-        p_adjusted=None,
-        test=estimate.test,
-        fixed=estimate.fixed,
-        broken=estimate.broken,
-        detectable=detectable(
-            estimate.n,
-            estimate.clusters,
-            estimate.stderr,
-            estimate.discordance,
-            estimate.test,
-            alpha / tests,
-            estimate.degrees,
-            estimate.reach,
-        ),
-        margin=0.0,
-        verdict=Verdict.UNDECIDED,
-        reason=estimate.why,
-        alpha=alpha,
-        bounds=value.bounds,
-        chance=value.chance,
-    )
 
 
 def _turned(change: Change) -> Change:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from evalkit.comparison import SCHEMA, Attribution, Change, Comparison, Comparisons, Ranking, Side, Standing, TaskChange
+from evalkit.comparison import SCHEMA, Attribution, Change, Comparison, Side, TaskChange
+from evalkit.ranking import Comparisons, Ranking, Standing
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:

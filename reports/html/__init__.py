@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evalkit.comparison import Comparison, Ranking
+    from evalkit.comparison import Comparison
+    from evalkit.ranking import Ranking
     from evalkit.results import Run
 
 __all__ = ["write_comparison", "write_ranking", "write_run"]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import evalkit
-from evalkit.comparison import Change, Ranking, Standing
+from evalkit.comparison import Change
+from evalkit.ranking import Ranking, Standing
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
 from evalkit.reports.html.forest import ForestRow, forest

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from evalkit.aggregate import aggregate_group
 from evalkit.comparing.compare import compare
-from evalkit.comparison import Change, Comparison, Ranking, Standing, Verdict
+from evalkit.comparison import Change, Comparison, Verdict
 from evalkit.metrics import estimate, metric
+from evalkit.ranking import Ranking, Standing
 from evalkit.results import Sample, SampleRow, TaskResult, samples_path, write_samples
 from evalkit.task import Group
 from tests.result_examples import DATASET, run

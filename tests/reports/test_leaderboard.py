@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from evalkit.comparing.ranking import rank
-from evalkit.comparison import Ranking
+from evalkit.ranking import Ranking
 from evalkit.reports.leaderboard import headline, markdown, ranking_csv, ranking_latex, render
 from evalkit.reports.ranking_rows import tie_letters
 from tests.comparing.rankings import pattern, side, side_of
