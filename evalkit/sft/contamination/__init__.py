@@ -1,0 +1,1 @@
+"""Which benchmark items the training rows hold."""

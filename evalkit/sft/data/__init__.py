@@ -1,0 +1,1 @@
+"""Training rows: read, understood, described, cleaned, split and mixed."""

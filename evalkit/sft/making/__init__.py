@@ -1,0 +1,1 @@
+"""Training rows made by a model from seed tasks (self-instruct, Wang et al. 2023)."""

@@ -1,0 +1,1 @@
+"""What a fine-tuning moved: retention, drift, outputs, seeds, stages."""
