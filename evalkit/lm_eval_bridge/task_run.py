@@ -114,6 +114,26 @@ class LmEvalTaskRun:
         target = choices[gold] if isinstance(gold, int) else self._target(item)
         return Labels(target, ((choices[chosen["picked"]],),) * len(replies))
 
+    def question_and_answers(self, item: Item) -> tuple[str, tuple[str, ...]]:
+        """A document's question, and its right answers as texts; of a text that is scored whole no question.
+
+        Raises:
+            TaskDefinitionError: The task's own code fails on the document.
+        """
+        document = item.content
+        with self._scoring(item):
+            if self.task.OUTPUT_TYPE == "loglikelihood_rolling":
+                return "", (str(self.task.doc_to_target(document)),)
+            question, target = self.task.doc_to_text(document), self.task.doc_to_target(document)
+            choices = self.task.doc_to_choice(document) if self.task.config.doc_to_choice else ()
+            if self.task.multiple_input and isinstance(question, int):
+                question = choices[question]
+            elif choices:
+                many = target if isinstance(target, list | tuple) else [target]
+                target = [_choice(choices, one) for one in many]
+            answers = target if isinstance(target, list | tuple) else [target]
+            return str(question), tuple(map(str, answers))
+
     def described(self) -> dict[str, Any]:
         """How examples were drawn, how the first document's answer was generated, and the filters that looked for it."""
         shots = {"shots_sampler": "lm-eval", "shots_seed": self.settings.shots_seed} if self.shots else {}
@@ -288,6 +308,12 @@ class LmEvalTaskRun:
         if self.task.OUTPUT_TYPE == "generate_until" and isinstance(target, int) and self.task.config.doc_to_choice:
             target = self.task.doc_to_choice(item.content)[target]
         return " | ".join(map(str, target)) if isinstance(target, list | tuple) else str(target)
+
+
+def _choice(choices: Sequence[str], target: Any) -> str:
+    """The choice that a target names by its index; a target that is a text already is left alone."""
+    known = isinstance(target, int) and 0 <= target < len(choices)
+    return str(choices[target] if known else target)
 
 
 def _build(leaf: Leaf) -> Any:

@@ -1,0 +1,170 @@
+"""Items as the runs of words that may be found in training rows, and how long an n-gram must be to say anything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from evalkit.sft.contamination.items import BenchmarkItem, BenchmarkItems
+from evalkit.sft.contamination.ngrams import LONGEST, Index, Texts, Vocabulary, hashes, joined
+from evalkit.sft.contamination.words import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+    Hashes = npt.NDArray[np.uint64]
+
+SHORTEST = 8
+"""Words of the shortest n-grams that are sought; shorter ones are in any text."""
+PERCENTILE = 5
+COMMON = 3
+"""Items that make an n-gram a phrase of the benchmark, as its instructions are, and no sign of any one item."""
+
+
+class Form(NamedTuple):
+    """One way in which an item may be written.
+
+    Attributes:
+        item: Place of the item among all items.
+        words: Question, then answer.
+        boundary: Words of the question.
+        length: Words of question and answer together, where `words` has the end of the question only.
+    """
+
+    item: int
+    words: tuple[str, ...]
+    boundary: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All items of all tasks, ready to be searched for.
+
+    Attributes:
+        items: Of all tasks.
+        tasks: Place of each item's task, [items].
+        sizes: Words of the n-grams of each task.
+        forms: Of all items.
+        short: Forms too short for the task's n-grams, or of items with none that is their own.
+        unchecked: Places of items that have no n-gram of their own.
+        common: Of each task: n-grams left aside because so many items have them.
+        vocabulary: Of all forms.
+        texts: The forms as numbers.
+        indexes: The n-grams that are sought, one index a length.
+    """
+
+    items: tuple[BenchmarkItem, ...]
+    tasks: Integers
+    sizes: tuple[int, ...]
+    forms: tuple[Form, ...]
+    short: tuple[Form, ...]
+    unchecked: frozenset[int]
+    common: tuple[int, ...]
+    vocabulary: Vocabulary
+    texts: Texts
+    indexes: tuple[Index, ...]
+
+
+def prepare(tasks: Sequence[BenchmarkItems]) -> Benchmark:
+    """Everything about the items that does not depend on the training rows."""
+    import numpy as np
+
+    items = tuple(item for task in tasks for item in task.items)
+    owners = np.repeat(np.arange(len(tasks)), [len(task.items) for task in tasks])
+    by_item = [_forms(place, item) for place, item in enumerate(items)]
+    sizes = tuple(
+        ngram_size([by_item[place][0].length for place in np.flatnonzero(owners == task) if by_item[place]])
+        for task in range(len(tasks))
+    )
+    forms = tuple(form for its in by_item for form in its)
+    vocabulary = Vocabulary()
+    texts = joined([vocabulary.learn(form.words) for form in forms])
+    chosen = _Chosen(forms, texts, owners, sizes, _contents(by_item))
+    unchecked = frozenset(range(len(items))) - chosen.covered
+    short = tuple(
+        form
+        for form in forms
+        if len(form.words) == form.length and (form.item in unchecked or form.length < sizes[owners[form.item]])
+    )
+    return Benchmark(
+        items, owners, sizes, forms, short, unchecked, tuple(chosen.common), vocabulary, texts, tuple(chosen.indexes)
+    )
+
+
+def ngram_size(lengths: Sequence[int]) -> int:
+    """Words an n-gram: the 5th percentile of the items' lengths, between 8 and 13 (Brown et al. 2020, appendix C)."""
+    import numpy as np
+
+    if not lengths:
+        return LONGEST
+    return int(np.clip(np.floor(np.percentile(lengths, PERCENTILE)), SHORTEST, LONGEST))
+
+
+def _forms(place: int, item: BenchmarkItem) -> list[Form]:
+    """The question with each right answer, and as the model is asked. Of further answers only what is new is kept."""
+    question = words(item.question)
+    answers = [words(answer) for answer in item.answers] or [[]]
+    found = [_form(place, question, answers[0], 0)]
+    if item.asked:
+        found.append(_form(place, words(item.asked), words(item.label), 0))
+    skipped = max(0, len(question) - LONGEST + 1)
+    found += [_form(place, question, answer, skipped) for answer in answers[1:]]
+    return [form for form in found if form.words]
+
+
+def _form(place: int, question: list[str], answer: list[str], skipped: int) -> Form:
+    return Form(place, (*question[skipped:], *answer), len(question) - skipped, len(question) + len(answer))
+
+
+def _contents(by_item: Sequence[Sequence[Form]]) -> Integers:
+    """A number for each item that only copies of it share: three copies of an item are no phrase of the benchmark."""
+    import numpy as np
+
+    known: dict[tuple[str, ...], int] = {}
+    return np.array([known.setdefault(forms[0].words if forms else (), len(known)) for forms in by_item], dtype=np.int64)
+
+
+class _Chosen:
+    """The n-grams that are sought: all of an item's but those that three items of its task have."""
+
+    def __init__(
+        self, forms: Sequence[Form], texts: Texts, owners: Integers, sizes: Sequence[int], contents: Integers
+    ) -> None:
+        import numpy as np
+
+        self.common = [0] * len(sizes)
+        self.indexes: list[Index] = []
+        self.covered: set[int] = set()
+        item_of = np.array([form.item for form in forms], dtype=np.int64)
+        by_task = np.array(sizes, dtype=np.int64)
+        for n, places, found in hashes(texts.numbers, sorted(set(sizes))):
+            items = item_of[np.searchsorted(texts.starts, places, side="right") - 1]
+            mine = by_task[owners[items]] == n
+            places, found, items = places[mine], found[mine], items[mine]
+            kept = self._uncommon(owners[items], found, contents[items])
+            self.covered.update(map(int, np.unique(items[kept])))
+            if kept.any():
+                self.indexes.append(Index.of(n, places[kept], found[kept], texts.numbers))
+
+    def _uncommon(self, tasks: Integers, found: Hashes, contents: Integers) -> npt.NDArray[np.bool_]:
+        """Which n-grams fewer than three items of the same task have; the others are counted."""
+        import numpy as np
+
+        if not len(found):
+            return np.zeros(0, dtype=np.bool_)
+        order = np.lexsort((contents, found, tasks))
+        tasks, found, contents = tasks[order], found[order], contents[order]
+        new_ngram = np.concatenate([[True], (tasks[1:] != tasks[:-1]) | (found[1:] != found[:-1])])
+        new_item = new_ngram | np.concatenate([[True], contents[1:] != contents[:-1]])
+        ngram = np.cumsum(new_ngram) - 1
+        holders = np.bincount(ngram, weights=new_item)
+        common = holders >= COMMON
+        for task, count in zip(*np.unique(tasks[new_ngram][common], return_counts=True), strict=True):
+            self.common[task] += int(count)
+        uncommon = np.empty(len(order), dtype=np.bool_)
+        uncommon[order] = ~common[ngram]
+        return uncommon

@@ -1,0 +1,158 @@
+"""From shared n-grams to what is said of an item: which evidence, how much of it, and in which rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evalkit.fine_tuning import Evidence, Overlap
+from evalkit.sft.contamination.forms import Benchmark
+from evalkit.sft.contamination.short import WholeMatch
+from evalkit.shots.nearest import UNSPACED
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Integers = npt.NDArray[np.int64]
+
+ROWS_SHOWN = 5
+STRENGTH: Mapping[Evidence, int] = {"question": 1, "answer": 2, "question+answer": 3, "exact": 4}
+_BY_STRENGTH: Mapping[int, Evidence] = {strength: evidence for evidence, strength in STRENGTH.items()}
+_QUESTION, _ANSWER, _SPANNING = 1, 2, 4
+_BETWEEN_CHARACTERS = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Shared n-grams and whole items, in all rows.
+
+    Attributes:
+        row: Of each shared n-gram the row, [n-grams].
+        place: Where it begins among all words of the rows.
+        mine: Where it begins in the items' texts.
+        sizes: Its words.
+        wholes: Item -> row -> the short item as a whole.
+        rows: All rows that hold anything.
+    """
+
+    row: Integers
+    place: Integers
+    mine: Integers
+    sizes: Integers
+    wholes: Mapping[int, Mapping[int, WholeMatch]]
+    rows: frozenset[int]
+
+
+class _Placed:
+    """The shared n-grams in the order of items, then rows, then place: each with the form that it is of."""
+
+    def __init__(self, benchmark: Benchmark, found: Found) -> None:
+        import numpy as np
+
+        starts = benchmark.texts.starts
+        form = np.searchsorted(starts, found.mine, side="right") - 1
+        item = np.array([one.item for one in benchmark.forms], dtype=np.int64)[form]
+        order = np.lexsort((found.place, found.row, item))
+        self.item, self.form, self.size = item[order], form[order], found.sizes[order]
+        self.row, self.place = found.row[order], found.place[order]
+        self.offset = found.mine[order] - starts[self.form]
+        boundary = np.array([one.boundary for one in benchmark.forms], dtype=np.int64)[self.form]
+        self.kind = np.where(
+            self.offset >= boundary, _ANSWER, np.where(self.offset + self.size <= boundary, _QUESTION, _SPANNING)
+        )
+
+
+def overlaps_by_task(
+    benchmark: Benchmark, found: Found, rows: Sequence[tuple[str, int]]
+) -> dict[int, tuple[Overlap, ...]]:
+    """Place of a task -> its contaminated items, in the dataset's order.
+
+    Args:
+        benchmark: The items.
+        found: What the rows share with them.
+        rows: Source and index of each row.
+    """
+    import numpy as np
+
+    placed = _Placed(benchmark, found)
+    items, first = np.unique(placed.item, return_index=True)
+    ends = [*map(int, first), len(placed.item)]
+    ranges = {int(item): (ends[place], ends[place + 1]) for place, item in enumerate(items)}
+    overlaps: dict[int, list[Overlap]] = {}
+    for item in sorted({*ranges, *found.wholes}):
+        overlap = _overlap(item, benchmark, placed, ranges.get(item, (0, 0)), found.wholes.get(item, {}), rows)
+        overlaps.setdefault(int(benchmark.tasks[item]), []).append(overlap)
+    return {task: tuple(its) for task, its in overlaps.items()}
+
+
+def _overlap(
+    item: int,
+    benchmark: Benchmark,
+    placed: _Placed,
+    limits: tuple[int, int],
+    wholes: Mapping[int, WholeMatch],
+    rows: Sequence[tuple[str, int]],
+) -> Overlap:
+    its = slice(*limits)
+    strength = _strengths(placed.row[its].tolist(), placed.place[its].tolist(), placed.kind[its].tolist())
+    for row, match in wholes.items():
+        strength[row] = max(strength.get(row, 0), STRENGTH[match.evidence])
+    best = max(strength.values())
+    strongest = sorted(strength, key=lambda row: (-strength[row], row))
+    return Overlap(
+        id=benchmark.items[item].id,
+        evidence=_BY_STRENGTH[best],
+        coverage=_coverage(benchmark, placed, its, wholes),
+        ngram=_example(benchmark, placed, limits, strongest[0], wholes),
+        rows=tuple(rows[row] for row in strongest[:ROWS_SHOWN]),
+    )
+
+
+def _strengths(rows: Sequence[int], places: Sequence[int], kinds: Sequence[int]) -> dict[int, int]:
+    """Row -> how strong its evidence is.
+
+    The same words may be in the options of a question and the right answer: such an n-gram counts as the answer's alone.
+    """
+    at: dict[tuple[int, int], int] = {}
+    for row, place, kind in zip(rows, places, kinds, strict=True):
+        at[row, place] = max(at.get((row, place), 0), kind)
+    seen: dict[int, int] = {}
+    for (row, _), kind in at.items():
+        seen[row] = seen.get(row, 0) | kind
+    return {row: _strength(kinds) for row, kinds in seen.items()}
+
+
+def _strength(kinds: int) -> int:
+    if kinds & _SPANNING or kinds == _QUESTION | _ANSWER:
+        return STRENGTH["question+answer"]
+    return STRENGTH["answer"] if kinds == _ANSWER else STRENGTH["question"]
+
+
+def _coverage(benchmark: Benchmark, placed: _Placed, its: slice, wholes: Mapping[int, WholeMatch]) -> float:
+    """Share of the item's words that lie in shared n-grams, of the form of which most does."""
+    if any(match.evidence == "exact" for match in wholes.values()):
+        return 1.0
+    best = max((match.form.boundary / match.form.length for match in wholes.values()), default=0.0)
+    covered: dict[int, set[int]] = {}
+    sizes, offsets = placed.size[its].tolist(), placed.offset[its].tolist()
+    for form, offset, size in set(zip(placed.form[its].tolist(), offsets, sizes, strict=True)):
+        covered.setdefault(form, set()).update(range(offset, offset + size))
+    return max((len(words) / benchmark.forms[form].length for form, words in covered.items()), default=best)
+
+
+def _example(
+    benchmark: Benchmark, placed: _Placed, limits: tuple[int, int], row: int, wholes: Mapping[int, WholeMatch]
+) -> str:
+    """One of the shared n-grams, the one that says most of the row that says most."""
+    if row in wholes:
+        match = wholes[row]
+        found = match.form.words if match.evidence == "exact" else match.form.words[: match.form.boundary]
+    else:
+        places = [place for place in range(*limits) if placed.row[place] == row]
+        place = max(places, key=lambda one: (placed.kind[one], -one))
+        start = int(placed.offset[place])
+        found = benchmark.forms[placed.form[place]].words[start : start + int(placed.size[place])]
+    return _BETWEEN_CHARACTERS.sub("", " ".join(found))
