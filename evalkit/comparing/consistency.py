@@ -39,7 +39,7 @@ def check_consistency(run: Run, file: str) -> None:
         for metric, value in task.metrics.items():
             field = f"{where}.metrics.{metric}"
             _check_value(metric, value, field)
-            _agrees("value", value.value, _recomputed(metric, task, where), field)
+            _agrees("value", value.value, recomputed(metric, task, where), field)
             _agrees("stderr", value.stderr, _recomputed_stderr(metric, task), field)
     for name, group in run.groups.items():
         for metric, value in group.metrics.items():
@@ -92,8 +92,17 @@ def _check_samples(task: TaskResult, where: str) -> None:
                 raise UsageError(f"{where}.samples[{position}].{metric} is {value}", hint=_HINT)
 
 
-def _recomputed(metric: str, task: TaskResult, where: str) -> float | None:
-    """The score from the samples, where the metric's name or its statistics tell how they are summed up."""
+def recomputed(metric: str, task: TaskResult, where: str) -> float | None:
+    """The score from the samples, where the metric's name or its statistics tell how they are summed up.
+
+    Args:
+        metric: One of the task's.
+        task: Its score is not looked at.
+        where: Names the task in messages.
+
+    Raises:
+        UsageError: A sample's statistics cannot be what they are said to be.
+    """
     known = METRICS.get(metric)
     scored = [
         (position, sample)

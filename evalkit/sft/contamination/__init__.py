@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from evalkit.sft.contamination.clean import clean_comparison
 from evalkit.sft.contamination.find import find_contamination
 from evalkit.sft.contamination.items import BenchmarkItem, BenchmarkItems, benchmark_item, benchmark_items
 
@@ -10,5 +11,6 @@ __all__ = [
     "BenchmarkItems",
     "benchmark_item",
     "benchmark_items",
+    "clean_comparison",
     "find_contamination",
 ]

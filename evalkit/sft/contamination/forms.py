@@ -51,7 +51,7 @@ class Benchmark:
         forms: Of all items.
         short: Forms too short for the task's n-grams, or of items with none that is their own.
         unchecked: Places of items that have no n-gram of their own.
-        common: Of each task: n-grams left aside because so many items have them.
+        common: Of each task: its n-grams left aside because so many items, of whichever tasks, have them.
         vocabulary: Of all forms.
         texts: The forms as numbers.
         indexes: The n-grams that are sought, one index a length.
@@ -83,7 +83,7 @@ def prepare(tasks: Sequence[BenchmarkItems]) -> Benchmark:
     forms = tuple(form for its in by_item for form in its)
     vocabulary = Vocabulary()
     texts = joined([vocabulary.learn(form.words) for form in forms])
-    chosen = _Chosen(forms, texts, owners, sizes, _contents(by_item))
+    chosen = _Chosen(forms, texts, owners, sizes, _contents(items, by_item))
     unchecked = frozenset(range(len(items))) - chosen.covered
     short = tuple(
         form
@@ -120,16 +120,25 @@ def _form(place: int, question: list[str], answer: list[str], skipped: int) -> F
     return Form(place, (*question[skipped:], *answer), len(question) - skipped, len(question) + len(answer))
 
 
-def _contents(by_item: Sequence[Sequence[Form]]) -> Integers:
-    """A number for each item that only copies of it share: three copies of an item are no phrase of the benchmark."""
+def _contents(items: Sequence[BenchmarkItem], by_item: Sequence[Sequence[Form]]) -> Integers:
+    """A number for each item that only its copies share, in whichever task: copies make no phrase of the benchmark.
+
+    A copy has the same content hash, as with `mmlu` and `mmlu:cot`, or the same words.
+    """
     import numpy as np
 
-    known: dict[tuple[str, ...], int] = {}
-    return np.array([known.setdefault(forms[0].words if forms else (), len(known)) for forms in by_item], dtype=np.int64)
+    known: dict[str | tuple[str, ...], int] = {}
+    numbers = []
+    for place, (item, forms) in enumerate(zip(items, by_item, strict=True)):
+        keys = (item.id.partition("#")[0], forms[0].words if forms else ())
+        number = next((known[key] for key in keys if key in known), place)
+        known.update(dict.fromkeys(keys, number))
+        numbers.append(number)
+    return np.array(numbers, dtype=np.int64)
 
 
 class _Chosen:
-    """The n-grams that are sought: all of an item's but those that three items of its task have."""
+    """The n-grams that are sought: all of an item's but those that three items have, of whichever tasks."""
 
     def __init__(
         self, forms: Sequence[Form], texts: Texts, owners: Integers, sizes: Sequence[int], contents: Integers
@@ -143,28 +152,40 @@ class _Chosen:
         by_task = np.array(sizes, dtype=np.int64)
         for n, places, found in hashes(texts.numbers, sorted(set(sizes))):
             items = item_of[np.searchsorted(texts.starts, places, side="right") - 1]
+            common = _common(found, contents[items])
             mine = by_task[owners[items]] == n
-            places, found, items = places[mine], found[mine], items[mine]
-            kept = self._uncommon(owners[items], found, contents[items])
+            for task, count in _per_task(owners[items[mine & common]], found[mine & common]):
+                self.common[task] += count
+            kept = mine & ~common
             self.covered.update(map(int, np.unique(items[kept])))
             if kept.any():
                 self.indexes.append(Index.of(n, places[kept], found[kept], texts.numbers))
 
-    def _uncommon(self, tasks: Integers, found: Hashes, contents: Integers) -> npt.NDArray[np.bool_]:
-        """Which n-grams fewer than three items of the same task have; the others are counted."""
-        import numpy as np
 
-        if not len(found):
-            return np.zeros(0, dtype=np.bool_)
-        order = np.lexsort((contents, found, tasks))
-        tasks, found, contents = tasks[order], found[order], contents[order]
-        new_ngram = np.concatenate([[True], (tasks[1:] != tasks[:-1]) | (found[1:] != found[:-1])])
-        new_item = new_ngram | np.concatenate([[True], contents[1:] != contents[:-1]])
-        ngram = np.cumsum(new_ngram) - 1
-        holders = np.bincount(ngram, weights=new_item)
-        common = holders >= COMMON
-        for task, count in zip(*np.unique(tasks[new_ngram][common], return_counts=True), strict=True):
-            self.common[task] += int(count)
-        uncommon = np.empty(len(order), dtype=np.bool_)
-        uncommon[order] = ~common[ngram]
-        return uncommon
+def _common(found: Hashes, contents: Integers) -> npt.NDArray[np.bool_]:
+    """Which n-grams three different items or more have."""
+    import numpy as np
+
+    if not len(found):
+        return np.zeros(0, dtype=np.bool_)
+    order = np.lexsort((contents, found))
+    found, contents = found[order], contents[order]
+    new_ngram = np.concatenate([[True], found[1:] != found[:-1]])
+    new_item = new_ngram | np.concatenate([[True], contents[1:] != contents[:-1]])
+    ngram = np.cumsum(new_ngram) - 1
+    holders = np.bincount(ngram, weights=new_item)
+    common = np.empty(len(order), dtype=np.bool_)
+    common[order] = (holders >= COMMON)[ngram]
+    return common
+
+
+def _per_task(tasks: Integers, found: Hashes) -> list[tuple[int, int]]:
+    """Different n-grams of each task that has any."""
+    import numpy as np
+
+    order = np.lexsort((found, tasks))
+    tasks, found = tasks[order], found[order]
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (tasks[1:] != tasks[:-1]) | (found[1:] != found[:-1])
+    counted = np.unique(tasks[new], return_counts=True)
+    return [(int(task), int(count)) for task, count in zip(*counted, strict=True)]
