@@ -116,27 +116,25 @@ def _skipped(task: TaskResult) -> dict[str, int]:
 
 
 def _rescored(metric: str, whole: TaskResult, left: TaskResult) -> MetricValue | None:
-    """The metric over what is left of a task; None where single items do not tell.
+    """The metric over what is left of a task; None where single items do not tell, as the whole task's own score shows.
 
     Raises:
         UsageError: A sample's statistics are damaged.
     """
     value = whole.metrics[metric]
-    # several few-shot seeds: the mean over the seeds' means is the mean of the documents' means over seeds
-    bare = replace(value, stderr=None, ci95=None, spread=None)
-    left = replace(left, metrics={metric: bare})
-    score = recomputed(metric, left, "the clean items")
-    if score is None and _is_mean(metric, whole):
-        score = _mean(metric, left)
-    return None if score is None else replace(bare, value=score)
+    score = _score(metric, whole)
+    if score is None or not math.isclose(score, value.value, rel_tol=1e-6, abs_tol=1e-9):
+        return None
+    score = _score(metric, left)
+    return None if score is None else replace(value, value=score, stderr=None, ci95=None, spread=None)
 
 
-def _is_mean(metric: str, task: TaskResult) -> bool:
-    mean = _mean(metric, task)
-    return mean is not None and math.isclose(mean, task.metrics[metric].value, rel_tol=1e-6, abs_tol=1e-9)
-
-
-def _mean(metric: str, task: TaskResult) -> float | None:
+def _score(metric: str, task: TaskResult) -> float | None:
+    """The metric from the task's samples; with several few-shot seeds the mean over documents of their means."""
+    bare = replace(task, metrics={metric: replace(task.metrics[metric], spread=None)})
+    score = recomputed(metric, bare, "the clean items")
+    if score is not None:
+        return score
     values = [sample.metrics[metric] for sample in task.samples if metric in sample.metrics]
     return math.fsum(values) / len(values) if values else None
 

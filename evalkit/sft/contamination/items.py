@@ -84,7 +84,7 @@ def benchmark_items(evaluation: Evaluation) -> tuple[BenchmarkItems, ...]:
 def benchmark_item(identity: str, document: Document) -> BenchmarkItem:
     """A document as question and right answers."""
     if isinstance(document, Text):
-        return BenchmarkItem(identity, "", (document.text,))
+        return BenchmarkItem(identity, "", (document.text.strip(),))
     if isinstance(document, MultipleChoice):
         return _item(identity, document.question, tuple(document.choices[gold] for gold in document.golds))
     if isinstance(document, ContextChoice):

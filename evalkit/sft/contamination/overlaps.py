@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 5
 STRENGTH: Mapping[Evidence, int] = {"question": 1, "answer": 2, "question+answer": 3, "exact": 4}
+ANSWER_WORDS = 3
+"""Words of the answer that an n-gram across both must have, or all where it is shorter: many an answer begins with "the"."""
 _BY_STRENGTH: Mapping[int, Evidence] = {strength: evidence for evidence, strength in STRENGTH.items()}
 _QUESTION, _ANSWER, _SPANNING = 1, 2, 4
 _BETWEEN_CHARACTERS = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
@@ -60,9 +62,9 @@ class _Placed:
         self.row, self.place = found.row[order], found.place[order]
         self.offset = found.mine[order] - starts[self.form]
         boundary = np.array([one.boundary for one in benchmark.forms], dtype=np.int64)[self.form]
-        self.kind = np.where(
-            self.offset >= boundary, _ANSWER, np.where(self.offset + self.size <= boundary, _QUESTION, _SPANNING)
-        )
+        told = np.minimum(ANSWER_WORDS, np.array([len(one.words) for one in benchmark.forms])[self.form] - boundary)
+        holds_answer = (told > 0) & (self.offset + self.size >= boundary + told)
+        self.kind = np.where(self.offset >= boundary, _ANSWER, np.where(holds_answer, _SPANNING, _QUESTION))
 
 
 def overlaps_by_task(
