@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "sample_log",
             "shots",
             "stats",
+            "summaries",
             "text_file",
             "yaml_file",
             "lm_eval_bridge",

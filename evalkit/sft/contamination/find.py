@@ -68,7 +68,6 @@ def _search(rows: Sequence[TrainingRow], benchmark: Benchmark) -> Found:
     short = ShortItems(benchmark)
     wholes: dict[int, dict[int, WholeMatch]] = {}
     parts: list[tuple[Integers, Integers, Integers, Integers]] = []
-    offset = 0
     for owners, runs, matches in _chunks(rows, benchmark, short):
         for row, match in matches:
             known = wholes.setdefault(match.item, {})
@@ -79,12 +78,12 @@ def _search(rows: Sequence[TrainingRow], benchmark: Benchmark) -> Found:
         for n, places, found in hashes(texts.numbers, sorted(by_size)):
             theirs, mine = by_size[n].find(texts.numbers, places, found)
             run = np.searchsorted(texts.starts, theirs, side="right") - 1
-            parts.append((owners[run], theirs + offset, mine, np.full(len(mine), n)))
-        offset += len(texts.numbers)
-    empty = np.zeros(0, dtype=np.int64)
-    columns = [np.concatenate([empty, *column]).astype(np.int64) for column in zip(*parts, strict=True)] or [empty] * 4
-    held = {*map(int, np.unique(columns[0])), *(row for known in wholes.values() for row in known)}
-    return Found(*columns, wholes, frozenset(held))
+            parts.append((owners[run], theirs, mine, np.full(len(mine), n)))
+    row, place, mine, size = (
+        np.concatenate([np.zeros(0, dtype=np.int64), *(part[column] for part in parts)]) for column in range(4)
+    )
+    held = {*map(int, np.unique(row)), *(one for known in wholes.values() for one in known)}
+    return Found(row, place, mine, size, wholes, frozenset(held))
 
 
 def _chunks(

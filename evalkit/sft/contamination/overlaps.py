@@ -33,7 +33,7 @@ class Found:
 
     Attributes:
         row: Of each shared n-gram the row, [n-grams].
-        place: Where it begins among all words of the rows.
+        place: Where it begins; places of the same row follow each other.
         mine: Where it begins in the items' texts.
         sizes: Its words.
         wholes: Item -> row -> the short item as a whole.

@@ -147,13 +147,14 @@ def test_corpus_scores_are_recomputed(tmp_path: Path) -> None:
 def test_a_score_that_items_do_not_tell_is_left_out_and_named() -> None:
     def run(name: str, scores: Sequence[float]) -> Run:
         task = task_result(scores)
-        whole = MetricValue(0.123, None, None, True, None)
-        return model(name, {"quiz": replace(task, metrics={**task.metrics, "f1": whole}), "other": task})
+        samples = tuple(replace(one, metrics={**one.metrics, "mcc": 1.0}) for one in task.samples)
+        metrics = {**task.metrics, **dict.fromkeys(("f1", "mcc"), MetricValue(0.123, None, None, True, None))}
+        return model(name, {"quiz": replace(task, samples=samples, metrics=metrics), "other": task})
 
     clean = clean_comparison(run("base", BASE), run("tuned", TUNED), contamination({"quiz": ids(1)}))
     assert clean is not None
     assert list(clean.before.run.tasks["quiz"].metrics) == ["acc"]
-    assert "left out, because single items do not tell the score: quiz f1" in clean.notes
+    assert "left out, because single items do not tell the score: quiz f1, quiz mcc" in clean.notes
 
 
 def test_items_that_could_not_be_scored() -> None:
@@ -166,6 +167,7 @@ def test_items_that_could_not_be_scored() -> None:
     clean = clean_comparison(base, tuned, contamination({"quiz": ids(*range(99))}))
     assert clean is not None
     assert set(clean.tasks) == {"other"}
+    assert (clean.only_before, clean.only_after) == ((), ())
     assert "no clean item is left of quiz" in clean.notes
 
 

@@ -106,6 +106,14 @@ def test_an_option_is_the_answer_not_its_letter() -> None:
     assert overlaps([wrong], [FRUIT])["fruit"].evidence == "question"
 
 
+def test_a_long_option_alone_is_the_answer_alone() -> None:
+    """Its words stand in the question too, where the options are shown."""
+    options = [" ".join(f"o{n}w{place}" for place in range(15)) for n in range(4)]
+    essay = multiple_choice("essay", FRUIT.question, options, 1)
+    assert overlaps([plain(0, options[1])], [essay])["essay"].evidence == "answer"
+    assert overlaps([plain(0, options[2])], [essay])["essay"].evidence == "question"
+
+
 def test_every_right_answer_counts() -> None:
     question = "who was the first person that ever sailed alone around the whole wide world"
     several = item("sailor", question, "Joshua Slocum", "Captain Slocum of Nova Scotia", "Slocum")
