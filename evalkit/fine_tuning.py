@@ -166,7 +166,8 @@ class Overlap:
 
     Attributes:
         id: The sample's id.
-        evidence: `question+answer`: an n-gram that spans both, or one of each; `answer`, `question`: of that part alone;
+        evidence: `question+answer`: a row has an n-gram that spans both (with three words of the answer, or all of it), or
+            one of each, or most of the question and the right answer as its own; `answer`, `question`: of that part alone;
             `exact`: the whole short item, normalised.
         coverage: Share of the item's words that lie in shared n-grams; 1 for `exact`.
         ngram: One of the shared n-grams.
@@ -191,7 +192,7 @@ class TaskContamination:
         overlaps: Contaminated items.
         question_only: Of them, those of which the question alone was found: weaker evidence.
         unchecked: Items too short for n-grams and compared as a whole only.
-        common: N-grams left aside because three items of the task or more have them.
+        common: N-grams left aside because three different items or more, of whichever tasks, have them.
     """
 
     task: str

@@ -53,7 +53,7 @@ def find_contamination(
     start = time.perf_counter()
     benchmark = prepare(items)
     found = _search(rows, benchmark)
-    overlaps = overlaps_by_task(benchmark, found, [(row.source, row.index) for row in rows])
+    overlaps = overlaps_by_task(benchmark, found, rows)
     tasks = tuple(_task(place, one, benchmark, overlaps) for place, one in enumerate(items))
     dirty = frozenset((rows[row].source, rows[row].index) for row in found.rows)
     contamination = Contamination(policy, len(rows), len(dirty), tasks, time.perf_counter() - start)
@@ -79,11 +79,11 @@ def _search(rows: Sequence[TrainingRow], benchmark: Benchmark) -> Found:
             theirs, mine = by_size[n].find(texts.numbers, places, found)
             run = np.searchsorted(texts.starts, theirs, side="right") - 1
             parts.append((owners[run], theirs, mine, np.full(len(mine), n)))
-    row, place, mine, size = (
+    holder, place, mine, size = (
         np.concatenate([np.zeros(0, dtype=np.int64), *(part[column] for part in parts)]) for column in range(4)
     )
-    held = {*map(int, np.unique(row)), *(one for known in wholes.values() for one in known)}
-    return Found(row, place, mine, size, wholes, frozenset(held))
+    held = {*map(int, np.unique(holder)), *(one for known in wholes.values() for one in known)}
+    return Found(holder, place, mine, size, wholes, frozenset(held))
 
 
 def _chunks(

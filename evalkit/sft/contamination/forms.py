@@ -110,14 +110,21 @@ def _forms(place: int, item: BenchmarkItem) -> list[Form]:
     answers = [words(answer) for answer in item.answers] or [[]]
     found = [_form(place, question, answers[0], 0)]
     if item.asked:
-        found.append(_form(place, words(item.asked), words(item.label), 0))
-    skipped = max(0, len(question) - LONGEST + 1)
-    found += [_form(place, question, answer, skipped) for answer in answers[1:]]
+        asked = words(item.asked)
+        found.append(_form(place, asked, words(item.label)))
+        if item.label != item.answer:
+            found.append(_ending(place, asked, answers[0]))
+    found += [_ending(place, question, answer) for answer in answers[1:]]
     return [form for form in found if form.words]
 
 
-def _form(place: int, question: list[str], answer: list[str], skipped: int) -> Form:
+def _form(place: int, question: list[str], answer: list[str], skipped: int = 0) -> Form:
     return Form(place, (*question[skipped:], *answer), len(question) - skipped, len(question) + len(answer))
+
+
+def _ending(place: int, question: list[str], answer: list[str]) -> Form:
+    """The end of a question that is a form already, with another answer."""
+    return _form(place, question, answer, max(0, len(question) - LONGEST + 1))
 
 
 def _contents(items: Sequence[BenchmarkItem], by_item: Sequence[Sequence[Form]]) -> Integers:

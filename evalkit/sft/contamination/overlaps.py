@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.fine_tuning import Evidence, Overlap
 from evalkit.sft.contamination.forms import Benchmark
+from evalkit.sft.contamination.items import BenchmarkItem
+from evalkit.sft.contamination.row_texts import row_texts
 from evalkit.sft.contamination.short import WholeMatch
+from evalkit.sft.contamination.words import words
+from evalkit.sft.rows import TrainingRow
 from evalkit.shots.nearest import UNSPACED
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ ROWS_SHOWN = 5
 STRENGTH: Mapping[Evidence, int] = {"question": 1, "answer": 2, "question+answer": 3, "exact": 4}
 ANSWER_WORDS = 3
 """Words of the answer that an n-gram across both must have, or all where it is shorter: many an answer begins with "the"."""
+MOST = 0.5
+"""Share of an item that must be found before the same answer, which may be a mere "B", adds to the evidence."""
 _BY_STRENGTH: Mapping[int, Evidence] = {strength: evidence for evidence, strength in STRENGTH.items()}
 _QUESTION, _ANSWER, _SPANNING = 1, 2, 4
 _BETWEEN_CHARACTERS = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
@@ -67,15 +73,13 @@ class _Placed:
         self.kind = np.where(self.offset >= boundary, _ANSWER, np.where(holds_answer, _SPANNING, _QUESTION))
 
 
-def overlaps_by_task(
-    benchmark: Benchmark, found: Found, rows: Sequence[tuple[str, int]]
-) -> dict[int, tuple[Overlap, ...]]:
+def overlaps_by_task(benchmark: Benchmark, found: Found, rows: Sequence[TrainingRow]) -> dict[int, tuple[Overlap, ...]]:
     """Place of a task -> its contaminated items, in the dataset's order.
 
     Args:
         benchmark: The items.
         found: What the rows share with them.
-        rows: Source and index of each row.
+        rows: All training rows.
     """
     import numpy as np
 
@@ -96,21 +100,34 @@ def _overlap(
     placed: _Placed,
     limits: tuple[int, int],
     wholes: Mapping[int, WholeMatch],
-    rows: Sequence[tuple[str, int]],
+    rows: Sequence[TrainingRow],
 ) -> Overlap:
     its = slice(*limits)
+    coverage = _coverage(benchmark, placed, its, wholes)
     strength = _strengths(placed.row[its].tolist(), placed.place[its].tolist(), placed.kind[its].tolist())
     for row, match in wholes.items():
         strength[row] = max(strength.get(row, 0), STRENGTH[match.evidence])
+    if max(strength.values()) == STRENGTH["question"] and coverage >= MOST:
+        strength |= _answered(benchmark.items[item], strength, rows)
     best = max(strength.values())
     strongest = sorted(strength, key=lambda row: (-strength[row], row))
     return Overlap(
         id=benchmark.items[item].id,
         evidence=_BY_STRENGTH[best],
-        coverage=_coverage(benchmark, placed, its, wholes),
+        coverage=coverage,
         ngram=_example(benchmark, placed, limits, strongest[0], wholes),
-        rows=tuple(rows[row] for row in strongest[:ROWS_SHOWN]),
+        rows=tuple((rows[row].source, rows[row].index) for row in strongest[:ROWS_SHOWN]),
     )
+
+
+def _answered(item: BenchmarkItem, rows_found: Iterable[int], rows: Sequence[TrainingRow]) -> dict[int, int]:
+    """The first row that holds most of the question and answers with the right answer, however it writes them together."""
+    right = [words(answer) for answer in (*item.answers, item.label, f"{item.label} {item.answer}")]
+    for row in sorted(rows_found):
+        for exchange in row_texts(rows[row]).exchanges:
+            if exchange.question and exchange.answer in [answer for answer in right if answer]:
+                return {row: STRENGTH["question+answer"]}
+    return {}
 
 
 def _strengths(rows: Sequence[int], places: Sequence[int], kinds: Sequence[int]) -> dict[int, int]:
@@ -142,7 +159,7 @@ def _coverage(benchmark: Benchmark, placed: _Placed, its: slice, wholes: Mapping
     sizes, offsets = placed.size[its].tolist(), placed.offset[its].tolist()
     for form, offset, size in set(zip(placed.form[its].tolist(), offsets, sizes, strict=True)):
         covered.setdefault(form, set()).update(range(offset, offset + size))
-    return max((len(words) / benchmark.forms[form].length for form, words in covered.items()), default=best)
+    return max((len(its_words) / benchmark.forms[form].length for form, its_words in covered.items()), default=best)
 
 
 def _example(

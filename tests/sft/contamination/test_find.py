@@ -102,6 +102,12 @@ def test_an_option_is_the_answer_not_its_letter() -> None:
     as_asked = chat(0, FRUIT.asked, "B")
     assert overlaps([as_asked], [FRUIT])["fruit"].evidence == "question+answer"
     assert overlaps([as_asked], [FRUIT])["fruit"].coverage == 1.0
+    with_options = chat(0, FRUIT.asked, "A green pear.")
+    assert overlaps([with_options], [FRUIT])["fruit"].evidence == "question+answer"
+    other_template = chat(0, f"{FRUIT.asked} just the letter, please. Go:", "B")
+    assert overlaps([other_template], [FRUIT])["fruit"].evidence == "question+answer"
+    other_letter = chat(0, FRUIT.asked, "C")
+    assert overlaps([other_letter], [FRUIT])["fruit"].evidence == "question"
     wrong = chat(0, FRUIT.question, "a blue grape")
     assert overlaps([wrong], [FRUIT])["fruit"].evidence == "question"
 
