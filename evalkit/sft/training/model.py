@@ -1,0 +1,127 @@
+"""The model that is trained: the one that was evaluated, with what the method puts on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.errors import ModelError, UsageError
+from evalkit.models import ModelOptions, load_model
+from evalkit.models.location import resolve
+from evalkit.models.quiet import quiet_libraries
+from evalkit.sft.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from evalkit.models import LoadedModel
+
+INSTALL = 'pip install "trl>=1.16,<2" "peft>=0.21" datasketch py3langid pydantic'
+
+
+def require_libraries() -> None:
+    """Checks that what trains is installed.
+
+    Raises:
+        ModelError: It is not.
+    """
+    import importlib.util
+
+    missing = [name for name in ("trl", "peft", "datasets", "accelerate", "pydantic") if not importlib.util.find_spec(name)]
+    if missing:
+        raise ModelError(f"fine-tuning needs {', '.join(missing)}, which is not installed", hint=f"run: {INSTALL}")
+
+
+def check_devices(device: str) -> None:
+    """TRL refuses several visible GPUs without a launcher.
+
+    Raises:
+        UsageError: There are several.
+    """
+    import torch
+
+    if device != "cpu" and torch.cuda.device_count() > 1:
+        raise UsageError(
+            f"{torch.cuda.device_count()} GPUs are visible, and training uses one",
+            hint="show it one: CUDA_VISIBLE_DEVICES=0 evalkit sft ...",
+        )
+
+
+def load(model: str, options: ModelOptions) -> LoadedModel:
+    """The base in float32, without an adapter of its own."""
+    location = resolve(model)
+    return load_model(location.base.spec if location.base is not None else model, options)
+
+
+def for_training(loaded: LoadedModel, model: str, spec: TrainingSpec) -> Any:
+    """The network with weights to train: all of it, a new adapter on it, or the adapter that it was given with.
+
+    Args:
+        loaded: By `load`; it is changed.
+        model: As the user named it: `peft:DIR` goes on with that adapter, or merges it where all weights are trained.
+        spec: How.
+    """
+    from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+
+    location = resolve(model)
+    network: Any = loaded.model
+    if location.base is not None:
+        assert location.path is not None
+        adapted = PeftModel.from_pretrained(network, str(location.path), is_trainable=bool(spec.lora_rank))
+        if spec.lora_rank and spec.objective != "reward":
+            return adapted.train()
+        network = adapted.merge_and_unload()
+    if spec.objective == "reward":
+        network = _with_reward_head(network, loaded.tokenizer)
+    if not spec.lora_rank:
+        return network.requires_grad_(True).train()
+    reward = spec.objective == "reward"
+    config = LoraConfig(
+        r=spec.lora_rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.lora_dropout,
+        target_modules="all-linear",
+        task_type=TaskType.SEQ_CLS if reward else TaskType.CAUSAL_LM,
+        modules_to_save=["score"] if reward else None,
+    )
+    return get_peft_model(network, config).train()
+
+
+def _with_reward_head(network: Any, tokenizer: Any) -> Any:
+    """The same network with one number in place of the vocabulary."""
+    from transformers import AutoModelForSequenceClassification
+
+    config = network.config
+    config.num_labels = 1
+    if config.get_text_config().pad_token_id is None:
+        config.get_text_config().pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id
+    rewarding = AutoModelForSequenceClassification.from_config(config).to(network.device, network.dtype)
+    rewarding.base_model.load_state_dict(network.base_model.state_dict())
+    return rewarding
+
+
+def save(network: Any, tokenizer: Any, model: str, spec: TrainingSpec, folder: Path) -> str:
+    """Writes the trained model, so that it is there whole or not at all.
+
+    Returns:
+        What `--model` takes.
+    """
+    import shutil
+
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    location = resolve(model)
+    is_adapter = hasattr(network, "peft_config")
+    with quiet_libraries():
+        if is_adapter and spec.objective == "reward":
+            network, is_adapter = network.merge_and_unload(), False
+        if is_adapter:
+            base = location.base or location
+            known = base.kind in ("directory", "gguf") and base.path is not None
+            name = str(base.path.resolve()) if known and base.path is not None else base.spec
+            network.peft_config["default"].base_model_name_or_path = name
+            network.save_pretrained(str(part), selected_adapters=["default"])
+        else:
+            network.save_pretrained(str(part))
+        tokenizer.save_pretrained(str(part))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    return f"peft:{folder}" if is_adapter else str(folder)
