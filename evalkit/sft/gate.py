@@ -31,7 +31,9 @@ def policy(
     losses = _amounts("--max-forget", max_forget, others or tasks, tasks)
     rules = {
         task: Rule(
-            margin=losses.get(task), require_gain=gains.get(task), informational=task not in gains and task not in losses
+            margin=losses.get(task),
+            require_gain=gains.get(task),
+            informational=task not in gains and task not in losses,
         )
         for task in tasks
     }

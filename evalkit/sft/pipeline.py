@@ -1,6 +1,6 @@
 """From data to verdict: the steps of a fine-tuning, each kept on disk, so that the same call goes on where it stopped.
 
-    read and clean -> contamination -> base -> train -> tuned -> compare, drift, alarms, gate -> report
+read and clean -> contamination -> base -> train -> tuned -> compare, drift, alarms, gate -> report
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _roots(selection: object) -> tuple[str, ...]:
     from evalkit.registry import Selection
 
     assert isinstance(selection, Selection)
-    scored = {name: group for name, group in selection.groups.items() if group.metrics}
+    scored = {name: group for name, group in selection.groups.items() if group.group.metrics}
     inside = {member for group in scored.values() for member in group.members}
     return tuple(name for name in (*scored, *selection.tasks) if name not in inside)
 
@@ -240,9 +240,7 @@ def _model_options(work: Work) -> ModelOptions:
 # --- after
 
 
-def _compared(
-    work: Work, result: FineTuning, stages: Sequence[Stage], base: Run, asked: Policy | None
-) -> FineTuning:
+def _compared(work: Work, result: FineTuning, stages: Sequence[Stage], base: Run, asked: Policy | None) -> FineTuning:
     from evalkit.comparing.compare import compare
     from evalkit.sft.contamination import clean_comparison
     from evalkit.sft.outcome import outputs
@@ -261,8 +259,8 @@ def _compared(
         result,
         comparison=comparison,
         clean=clean,
-        drift=_drift(work, result, base),
-        outputs=outputs(base, tuned),
+        drift=_drift(work, result),
+        outputs=outputs(folder.path("base.json"), folder.path("tuned.json")),
         seeds=_seeds(request, stages, base, runs),
         stages=_matrix(request, stages, base, runs),
         retrieval=retrieval,
@@ -309,7 +307,7 @@ def _gated(work: Work, asked: Policy | None) -> GateResult | None:
     return gate(work.workspace.path("base.json"), work.workspace.path("tuned.json"), asked)
 
 
-def _drift(work: Work, result: FineTuning, base: Run) -> tuple[Drift, ...]:
+def _drift(work: Work, result: FineTuning) -> tuple[Drift, ...]:
     from evalkit.sft.outcome import drift, general_text, prompts_of
     from evalkit.sft.store import read_result, write_result
 
@@ -317,7 +315,10 @@ def _drift(work: Work, result: FineTuning, base: Run) -> tuple[Drift, ...]:
     if kept.exists():
         return read_result(kept, tuple[Drift, ...])
     work.progress.stage("measuring drift")
-    texts = {"general text": general_text(), "prompts of the tasks": prompts_of(base, PROMPTS_FOR_DRIFT)}
+    texts = {
+        "general text": general_text(),
+        "prompts of the tasks": prompts_of(work.workspace.path("base.json"), PROMPTS_FOR_DRIFT),
+    }
     with work.step("drift"):
         found = drift(
             work.request.base,
@@ -399,7 +400,9 @@ def _finished(work: Work, result: FineTuning) -> FineTuning:
     files |= {what: name for what, name in named.items() if folder.path(name).exists()}
     result = replace(result, cost=_cost(work, result), files=files, command=result.command or _call(work.request))
     for training in result.trainings:
-        write_text(Path(training.model.removeprefix("peft:")) / "README.md", model_card(replace(result, tuned=training.model)))
+        write_text(
+            Path(training.model.removeprefix("peft:")) / "README.md", model_card(replace(result, tuned=training.model))
+        )
     write_fine_tuning_json(result, folder.path("sft.json"))
     result.to_html(folder.path("report.html"))
     return result

@@ -104,7 +104,7 @@ class FineTuningRequest:
             ),
             (bool(self.mix and self.data), "--mix names its files itself", "leave --data out"),
             (
-                self.tuned is None and (not isinstance(model, str) or ":" in model and not model.startswith("peft:")),
+                self.tuned is None and (not isinstance(model, str) or (":" in model and not model.startswith("peft:"))),
                 f"{model} cannot be trained here",
                 "give a model that is loaded in this process: a hub id, a directory, a .gguf file, peft:DIR or smollm2; "
                 "or train elsewhere and compare with --tuned",
@@ -145,8 +145,7 @@ class FineTuningRequest:
         evaluation = {
             one.name: getattr(self.evaluation, one.name)
             for one in fields(Evaluation)
-            if one.name not in _NOT_DECISIVE
-            and getattr(self.evaluation, one.name) != getattr(default, one.name)
+            if one.name not in _NOT_DECISIVE and getattr(self.evaluation, one.name) != getattr(default, one.name)
         }
         trained = {} if self.tuned is not None and not self.stages else self._trained()
         return {

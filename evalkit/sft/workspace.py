@@ -93,10 +93,13 @@ class Workspace:
         if not config.exists():
             foreign = sorted(one.name for one in self.folder.iterdir() if one.name != _LOCK)
             if resume:
-                raise UsageError(f"{self.folder} holds no fine-tuning to continue", hint="leave --resume out to begin one")
+                raise UsageError(
+                    f"{self.folder} holds no fine-tuning to continue", hint="leave --resume out to begin one"
+                )
             if foreign:
                 raise UsageError(
-                    f"{self.folder} holds files of something else: {', '.join(foreign[:5])}", hint="give a folder of its own"
+                    f"{self.folder} holds files of something else: {', '.join(foreign[:5])}",
+                    hint="give a folder of its own",
                 )
             return
         known = self._known(config)

@@ -190,7 +190,7 @@ def _languages(rows: Sequence[TrainingRow]) -> dict[Key, str]:
     """ISO 639-1 code of each row that is long enough to tell."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier: Any = LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+    identifier: Any = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     found = {}
     for row in rows:
         text = _whole(row)

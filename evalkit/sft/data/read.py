@@ -54,10 +54,10 @@ class _Source:
 def read_training_data(
     names: Sequence[str], mapping: Mapping[str, str], options: DataOptions, cleaning: CleaningOptions
 ) -> TrainingData:
-    """Reads files (.jsonl, .json, .csv, .tsv, .parquet, .arrow, .txt, gzipped or not), folders of them, and datasets of
-    the hub (`org/name`, `org/name:config`; their split `train`).
+    """Reads files, folders of them, and datasets of the hub.
 
-    All rows of a source have one shape, told by its columns.
+    Files are .jsonl, .json, .csv, .tsv, .parquet, .arrow or .txt, gzipped or not; of a dataset of the hub (`org/name`,
+    `org/name:config`) the split `train` is taken. All rows of a source have one shape, told by its columns.
 
     Args:
         names: What the user gave.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -166,6 +167,6 @@ def _check_roles(row: TrainingRow) -> None:
         raise InvalidRowError("roles", "a system instruction stands within the conversation")
     if turns[0].role != "user":
         raise InvalidRowError("roles", f"the first turn is the {turns[0].role}'s")
-    for one, other in zip(turns, turns[1:], strict=False):
+    for one, other in itertools.pairwise(turns):
         if one.role == other.role and one.role != "tool":
             raise InvalidRowError("roles", f"two turns of the {one.role} follow each other")

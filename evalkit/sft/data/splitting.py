@@ -15,8 +15,9 @@ LARGEST_SHARE = 0.2
 def split(
     rows: Sequence[TrainingRow], share: float, minimum: int = 20, maximum: int = 500
 ) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...]]:
-    """Rows to train on and rows held out, by a hash of the prompt: rows with one prompt are on one side, and more rows in
-    the file move none but where the bounds do.
+    """Rows to train on and rows held out, by a hash of the prompt.
+
+    Rows with one prompt are on one side, and more rows in the file move none but where the bounds do.
 
     Args:
         rows: All of them.

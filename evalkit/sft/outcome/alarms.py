@@ -55,9 +55,10 @@ def _nothing_changed(comparison: Comparison | None, drift: Sequence[Drift], chan
 
 def _not_learned(trainings: Sequence[Training]) -> Iterator[str]:
     for one in trainings:
-        if len(one.held_out) > 1 and one.best_step == 0:
+        later = [held_out.loss for held_out in one.held_out if held_out.step > 0]
+        if later and one.held_out[0].loss <= min(later):
             yield (
-                "the loss on held-out rows never fell below that of the base, so that the base's weights were kept: "
+                "the loss on held-out rows never fell below that of the base: nothing that carries over was learned; "
                 "lower --learning-rate, or look at the data"
             )
 

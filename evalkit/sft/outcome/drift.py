@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -114,8 +113,7 @@ def drift(
         sums = {name: _Sums() for name in texts}
         after = _log_probabilities(tuned, options, windows[0])
         for window, file, rows in zip(windows[0], files, after, strict=True):
-            with suppress(KeyError):
-                sums[window.text].add(window.ids, np.load(file, mmap_mode="r"), rows)
+            sums[window.text].add(window.ids, np.load(file, mmap_mode="r"), rows)
     return tuple(
         sums[name].drift(name, hashlib.sha256("\n\n".join(given).encode("utf-8", "backslashreplace")).hexdigest())
         for name, given in texts.items()

@@ -25,7 +25,9 @@ def require_libraries() -> None:
     """
     import importlib.util
 
-    missing = [name for name in ("trl", "peft", "datasets", "accelerate", "pydantic") if not importlib.util.find_spec(name)]
+    missing = [
+        name for name in ("trl", "peft", "datasets", "accelerate", "pydantic") if not importlib.util.find_spec(name)
+    ]
     if missing:
         raise ModelError(f"fine-tuning needs {', '.join(missing)}, which is not installed", hint=f"run: {INSTALL}")
 

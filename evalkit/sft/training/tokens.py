@@ -223,8 +223,11 @@ class _Encoder:
 
     def _plain(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
         """Prompt, and prompt with answer. Between them stands what they have at their ends, else a blank after a colon
-        and a line break after anything else, as evaluation tasks have it."""
-        apart = "" if not prompt or prompt[-1:].isspace() or answer[:1].isspace() else " " if prompt[-1] == ":" else "\n"
+        and a line break after anything else, as evaluation tasks have it.
+        """
+        apart = (
+            "" if not prompt or prompt[-1:].isspace() or answer[:1].isspace() else " " if prompt[-1] == ":" else "\n"
+        )
         return self._ids(prompt + apart.strip(" ")), self._with_end(self._ids(prompt + apart + answer))
 
     def _ids(self, text: str) -> list[int]:

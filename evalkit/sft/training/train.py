@@ -25,7 +25,6 @@ from evalkit.sft.store import read_result, write_result
 from evalkit.sft.training.tokens import Tokenized, tokenize
 
 if TYPE_CHECKING:
-    from evalkit.models import LoadedModel
     from evalkit.sft.training.losses import HeldOut
     from evalkit.sft.training.watch import Small
 
@@ -121,7 +120,9 @@ def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequ
     call.progress.stage("training: loading the model")
     loaded = models.load(call.model, call.options)
     if loaded.is_encoder_decoder:
-        raise ModelError("models with an encoder and a decoder cannot be trained here", hint="train elsewhere, then --tuned")
+        raise ModelError(
+            "models with an encoder and a decoder cannot be trained here", hint="train elsewhere, then --tuned"
+        )
     rows = tokenize(train_rows, loaded.tokenizer, spec, loaded.max_length)
     others = tokenize(held_out_rows, loaded.tokenizer, spec, loaded.max_length, max_length=rows.max_length)
     set_seed(spec.seed)
@@ -182,7 +183,9 @@ def _described(
         losses=_curve([(int(one["step"]), float(one["loss"])) for one in log if "loss" in one]),
         held_out=tuple(losses),
         small=tuple(
-            SmallEvaluation(int(one["step"]), one["small"]["scores"], one["small"]["n"]) for one in log if "small" in one
+            SmallEvaluation(int(one["step"]), one["small"]["scores"], one["small"]["n"])
+            for one in log
+            if "small" in one
         ),
         pairs_before=pairs[0],
         pairs_after=pairs[1],
@@ -255,7 +258,8 @@ def _claim(checkpoints: Path, model: str, spec: TrainingSpec, rows: Sequence[Tra
         if known != json.loads(json.dumps(wanted)):
             names = ", ".join(name for name in wanted if known.get(name) != wanted[name])
             raise UsageError(
-                f"{checkpoints} holds a training with another {names}", hint="give another folder, or --fresh to start anew"
+                f"{checkpoints} holds a training with another {names}",
+                hint="give another folder, or --fresh to start anew",
             )
         return
     checkpoints.mkdir(parents=True, exist_ok=True)
@@ -312,7 +316,9 @@ class _explained:  # noqa: N801 - used as a function
             ) from error
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         # torch's own writer wraps what the system says
-        if full or (isinstance(error, RuntimeError) and ("No space left" in str(error) or "PytorchStreamWriter" in str(error))):
+        if full or (
+            isinstance(error, RuntimeError) and ("No space left" in str(error) or "PytorchStreamWriter" in str(error))
+        ):
             raise OutputError(
                 f"{self.output} cannot be written: the disk is full",
                 hint="make room; the same command goes on from the last checkpoint",

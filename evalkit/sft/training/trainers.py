@@ -43,7 +43,7 @@ def uses_bfloat16(spec: TrainingSpec, device: Any) -> bool:
 
     if spec.precision != "auto":
         return spec.precision == "bfloat16"
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return device.type == "cuda" and bool(torch.cuda.is_bf16_supported())
 
 
 def arguments(spec: TrainingSpec, rows: int, held_out: int, loaded: LoadedModel, folder: Path) -> dict[str, Any]:
@@ -158,6 +158,7 @@ def _evaluated(kind: Any) -> Any:
         """Its evaluation is ours."""
 
         held_out: HeldOut | None = None
+        control: Any
 
         def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
             """The held-out loss, logged as the trainer's own would be."""

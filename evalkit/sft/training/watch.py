@@ -87,7 +87,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """A loss that is no number stops the training before anything of it is saved."""
         for name in ("loss", "grad_norm", "eval_loss"):
             if not math.isfinite((logs or {}).get(name, 0.0)):
-                raise DivergedError(f"the {name.replace('_', ' ')} was {(logs or {})[name]} at step {state.global_step}")
+                raise DivergedError(
+                    f"the {name.replace('_', ' ')} was {(logs or {})[name]} at step {state.global_step}"
+                )
         losses = [entry["loss"] for entry in state.log_history if "loss" in entry]
         recent = losses[-DIVERGED:]
         if len(losses) > DIVERGED and min(recent) > max(3 * losses[0], losses[0] + 1):
