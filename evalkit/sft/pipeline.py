@@ -1,6 +1,6 @@
 """From data to verdict: the steps of a fine-tuning, each kept on disk, so that the same call goes on where it stopped.
 
-read and clean -> contamination -> base -> train -> tuned -> compare, drift, alarms, gate -> report
+Read and clean -> contamination -> base -> train -> tuned -> compare, drift, alarms, gate -> report
 """
 
 from __future__ import annotations

@@ -222,8 +222,10 @@ class _Encoder:
         return list(rendered)
 
     def _plain(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
-        """Prompt, and prompt with answer. Between them stands what they have at their ends, else a blank after a colon
-        and a line break after anything else, as evaluation tasks have it.
+        """Prompt, and prompt with answer.
+
+        Between them stands what they have at their ends, else a blank after a colon and a line break after anything else,
+        as evaluation tasks have it.
         """
         apart = (
             "" if not prompt or prompt[-1:].isspace() or answer[:1].isspace() else " " if prompt[-1] == ":" else "\n"
