@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, get_type_hints
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
+from evalkit.cli.option_groups import takes_group
 from evalkit.prompts import SHOTS_SEED
 
 
@@ -239,43 +240,21 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 def takes_evaluation_options(
     command: Callable[..., None], *, only: Sequence[str] | None = None, optional: Collection[str] = ()
 ) -> Callable[..., None]:
-    """Gives a command the options of `EvaluationOptions`, which it gets as a dictionary, its first argument.
+    """Gives a command the options of `EvaluationOptions`, which it gets as a dictionary, its parameter `options`.
 
     Args:
         command: The command.
         only: These options; by default all.
         optional: Those of them that may be left out and are None then.
     """
-    annotations = get_type_hints(EvaluationOptions, include_extras=True)
-    annotations = {name: annotations[name] for name in (annotations if only is None else only)}
-    shared = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None if name in optional else getattr(EvaluationOptions, name, inspect.Parameter.empty),
-            annotation=annotation,
-        )
-        for name, annotation in annotations.items()
-    ]
-    hints = get_type_hints(command, include_extras=True)
-    own = [
-        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
-        for parameter in list(inspect.signature(command).parameters.values())[1:]
-    ]
 
-    def expanded(**arguments: Any) -> None:
-        options = {name: _plain(arguments.pop(name)) for name in annotations}
+    @wraps(command)
+    def evaluating(*, options: dict[str, Any], **arguments: Any) -> None:
         options["batch_tokens"] = _batch_tokens(options["batch_tokens"])
         options["offline"] = options["offline"] or None
-        command(options, **arguments)
+        command(options=options, **arguments)
 
-    expanded.__doc__ = command.__doc__
-    expanded.__signature__ = inspect.Signature([*shared[:2], *own, *shared[2:]])  # type: ignore[attr-defined]
-    return expanded
-
-
-def _plain(choice: Any) -> Any:
-    return choice.value if isinstance(choice, StrEnum) else choice
+    return takes_group(evaluating, "options", EvaluationOptions, only=only, optional=optional)
 
 
 def _batch_tokens(text: str) -> int | None:

@@ -9,7 +9,20 @@ import typer
 from typer.core import TyperGroup
 
 from evalkit import __version__
-from evalkit.cli import compare, compare_options, data, gate, leaderboard, plan, rate, report, run, tasks
+from evalkit.cli import (
+    compare,
+    compare_options,
+    data,
+    gate,
+    leaderboard,
+    plan,
+    rate,
+    report,
+    run,
+    sft,
+    sft_options,
+    tasks,
+)
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.github import guard_streams
 from evalkit.cli.output import READER_LEFT, drop_standard_output, reader_may_leave
@@ -27,6 +40,7 @@ First steps
   evalkit plan --model smollm2 --tasks mmlu        what that would take, and the smallest difference it could show
   evalkit compare base.json tuned.json             what changed, and is it real?
   evalkit gate base.json tuned.json                may the tuned model be merged? an exit code for CI
+  evalkit sft --model smollm2 --data d.jsonl --tasks mine.yaml,arc      fine-tune, and what that did
   evalkit leaderboard runs/*.json                  rank models; who cannot be told apart
   evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
@@ -67,6 +81,7 @@ app = typer.Typer(
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
 app.command(name="compare", cls=sectioned(compare_options.SECTIONS))(compare.command)
+app.command(name="sft", cls=sectioned(sft_options.SECTIONS))(sft.command)
 app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)

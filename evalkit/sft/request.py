@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evalkit.api import Evaluation
+from evalkit.backends.endpoint.address import is_endpoint
 from evalkit.errors import UsageError
 from evalkit.fine_tuning import ContaminationPolicy, Objective
 from evalkit.sft.data import CleaningOptions
@@ -94,7 +95,7 @@ class FineTuningRequest:
                 raise UsageError(message, hint=hint)
 
     def _slips(self) -> list[tuple[bool, str, str]]:
-        model = self.evaluation.model
+        models = [self.evaluation.model, *([self.tuned] if self.tuned is not None else [])]
         several = len(self.stages) > 1
         return [
             (
@@ -104,10 +105,10 @@ class FineTuningRequest:
             ),
             (bool(self.mix and self.data), "--mix names its files itself", "leave --data out"),
             (
-                self.tuned is None and (not isinstance(model, str) or (":" in model and not model.startswith("peft:"))),
-                f"{model} cannot be trained here",
-                "give a model that is loaded in this process: a hub id, a directory, a .gguf file, peft:DIR or smollm2; "
-                "or train elsewhere and compare with --tuned",
+                any(not isinstance(one, str) or is_endpoint(one) or one.startswith("vllm:") for one in models),
+                f"{', '.join(str(one) for one in models)}: not a model that is loaded in this process",
+                "give a hub id, a directory, a .gguf file, peft:DIR or smollm2; two served models are compared by evalkit "
+                "run and evalkit compare",
             ),
             (not self.train_seeds, "no training seed is given", "as --train-seeds 0,1,2"),
             (
