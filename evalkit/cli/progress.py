@@ -81,6 +81,13 @@ class Plain:
         """Prints the stage."""
         self._line(f"{text} ...")
 
+    def moved(self, text: str) -> None:
+        """Prints where the stage stands, not too often."""
+        now = time.monotonic()
+        if now - self.shown >= PLAIN_INTERVAL:
+            self.shown = now
+            self._line(f"{text} ...")
+
     def note(self, text: str) -> None:
         """Prints the note."""
         self._line(f"note: {text}")
@@ -117,6 +124,10 @@ class Live:
     def stage(self, text: str) -> None:
         """Names the stage."""
         self.text = text
+
+    def moved(self, text: str) -> None:
+        """Says how far the stage is; of a run whose counts were shown before, nothing is left."""
+        self.text, self.status = text, None
 
     def note(self, text: str) -> None:
         """Prints a line above the display."""

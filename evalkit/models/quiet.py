@@ -50,14 +50,14 @@ def forward_logs(libraries: Sequence[str]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def quiet_libraries() -> Iterator[list[str]]:
-    """As `forward_logs` for the libraries that load models, their progress bars hidden."""
+def quiet_libraries(more: Sequence[str] = ()) -> Iterator[list[str]]:
+    """As `forward_logs` for the libraries that load models, and more of them, their progress bars hidden."""
     from transformers.utils import logging as transformers_logging
 
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        with forward_logs(_LIBRARIES) as messages:
+        with forward_logs((*_LIBRARIES, *more)) as messages:
             yield messages
     finally:
         if bars:

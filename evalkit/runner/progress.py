@@ -41,6 +41,10 @@ class Progress(Protocol):
         """A new stage begins ("loading the model")."""
         ...
 
+    def moved(self, text: str) -> None:
+        """The stage goes on ("training, step 7 of 60"); called often, and a log shows some of it."""
+        ...
+
     def note(self, text: str) -> None:
         """Something the user should know (an earlier part was found, memory ran short)."""
         ...
@@ -58,6 +62,9 @@ class Silent:
     """Shows nothing."""
 
     def stage(self, text: str) -> None:
+        """Nothing."""
+
+    def moved(self, text: str) -> None:
         """Nothing."""
 
     def note(self, text: str) -> None:

@@ -32,6 +32,10 @@ class WithinMore:
         """Names the stage."""
         self._progress.stage(f"{self._step}: {text}")
 
+    def moved(self, text: str) -> None:
+        """Says how far the stage is."""
+        self._progress.moved(f"{self._step}: {text}")
+
     def note(self, text: str) -> None:
         """Passes the note on."""
         self._progress.note(f"{self._step}: {text}")

@@ -286,11 +286,11 @@ def _tuned_runs(work: Work, result: FineTuning) -> dict[tuple[int, int], Run]:
 
 
 def _retrieval(work: Work, base: Run, tuned: Run, model: str) -> RetrievalTable | None:
-    from evalkit.sft.outcome import retrieval_table
-
     request, folder = work.request, work.workspace
     if request.retrieve is None:
         return None
+    from evalkit.sft.outcome import retrieval_table
+
     given = {"retrieve": request.retrieve, "passages": request.passages}
     with work.step("retrieval"):
         files = [folder.path("base-retrieval.json"), folder.path("tuned-retrieval.json")]

@@ -50,7 +50,34 @@ def check_devices(device: str) -> None:
 def load(model: str, options: ModelOptions) -> LoadedModel:
     """The base in float32, without an adapter of its own."""
     location = resolve(model)
-    return load_model(location.base.spec if location.base is not None else model, options)
+    loaded = load_model(location.base.spec if location.base is not None else model, options)
+    _unpacked(loaded.model, model)
+    return loaded
+
+
+def _unpacked(network: Any, model: str) -> None:
+    """Takes off the mark of a .gguf file, whose weights are plain numbers by now; others stay as they are.
+
+    With the mark the trainer would refuse the model, and the one that is saved could not be loaded again.
+    """
+    quantizer = getattr(network, "hf_quantizer", None)
+    if quantizer is None or _quantization(network) != "gguf":
+        return
+    if any("Gguf" in type(module).__name__ for module in network.modules()):
+        raise ModelError(
+            f"the weights of {model} were left packed, and cannot be trained",
+            hint="uninstall the package kernels, so that they are unpacked, or name the model that the file was made of",
+        )
+    network.hf_quantizer = None
+    network.is_quantized = False
+    del network.config.quantization_config
+
+
+def _quantization(network: Any) -> str:
+    """The method, as transformers names it; empty without any."""
+    found = getattr(network.config, "quantization_config", None) or {}
+    method = (found if isinstance(found, dict) else found.to_dict()).get("quant_method", "")
+    return str(getattr(method, "value", method))
 
 
 def for_training(loaded: LoadedModel, model: str, spec: TrainingSpec) -> Any:
@@ -60,6 +87,9 @@ def for_training(loaded: LoadedModel, model: str, spec: TrainingSpec) -> Any:
         loaded: By `load`; it is changed.
         model: As the user named it: `peft:DIR` goes on with that adapter, or merges it where all weights are trained.
         spec: How.
+
+    Raises:
+        UsageError: All weights of a quantized model should be trained.
     """
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 
@@ -74,6 +104,10 @@ def for_training(loaded: LoadedModel, model: str, spec: TrainingSpec) -> Any:
     if spec.objective == "reward":
         network = _with_reward_head(network, loaded.tokenizer)
     if not spec.lora_rank:
+        if getattr(network, "is_quantized", False):
+            raise UsageError(
+                "the model's weights are quantized, and only an adapter can be trained on them", hint="leave --full out"
+            )
         return network.requires_grad_(True).train()
     reward = spec.objective == "reward"
     config = LoraConfig(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import EvaluationError, ModelError, OutputError, UsageError
 from evalkit.fine_tuning import PairAccuracy, SmallEvaluation, TokenReport, Training
 from evalkit.models import ModelOptions
-from evalkit.models.quiet import forward_logs
+from evalkit.models.quiet import quiet_libraries
 from evalkit.runner.progress import Progress, Silent
 from evalkit.sft.rows import TrainingRow
 from evalkit.sft.spec import TrainingSpec
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from evalkit.sft.training.losses import HeldOut
     from evalkit.sft.training.watch import Small
 
-LIBRARIES = ("transformers", "trl", "peft", "accelerate", "datasets")
+LIBRARIES = ("trl", "datasets")
+"""Libraries that would print while training, besides those that load models."""
 POINTS = 400
 """Points of a loss curve that are kept: means over equal stretches where there are more steps."""
 
@@ -77,7 +78,7 @@ def train(
         return replace(read_result(done, Training), model=_placed(read_result(done, Training).model, output))
     with _explained(output, checkpoints):
         _claim(checkpoints, model, spec, [*train_rows, *held_out_rows])
-        with forward_logs(LIBRARIES):
+        with quiet_libraries(LIBRARIES):
             training = _trained(
                 _Call(model, options, spec, output, stage, progress, evaluate), train_rows, held_out_rows
             )

@@ -17,6 +17,7 @@ from transformers import TrainerCallback
 
 from evalkit.fine_tuning import HeldOutLoss
 from evalkit.models import LoadedModel
+from evalkit.reports.plan import duration
 from evalkit.runner.progress import Progress
 from evalkit.sft.spec import TrainingSpec
 from evalkit.sft.training.losses import HeldOut, evaluating
@@ -73,7 +74,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         left = (time.perf_counter() - self.started) / done * (state.max_steps - state.global_step)
         losses = [entry["loss"] for entry in state.log_history[-3:] if "loss" in entry]
         loss = f", loss {losses[-1]:.3f}" if losses else ""
-        self.progress.stage(f"training, step {state.global_step} of {state.max_steps}{loss}, {left:.0f} s left")
+        where = f"training, step {state.global_step} of {state.max_steps}{loss}"
+        self.progress.moved(f"{where}, {duration(left)} left")
 
     def _evaluate(self, state: Any, network: Any) -> None:
         if self.small is None or not self.spec.eval_every:
