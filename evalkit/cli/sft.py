@@ -98,7 +98,7 @@ def command(
         result = fine_tune(request, progress)
     from evalkit.reports.fine_tuning import render
 
-    render(result, standard_output())
+    render(result, standard_output(), request.output)
     raise typer.Exit(result.exit_code)
 
 

@@ -9,7 +9,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,14 +52,12 @@ class Work:
         workspace: Where it lies.
         data: Where data may come from.
         progress: Told what happens.
-        cost: Step -> seconds of this process.
     """
 
     request: FineTuningRequest
     workspace: Workspace
     data: DataOptions
     progress: Progress
-    cost: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -68,7 +66,7 @@ class Work:
         try:
             yield
         finally:
-            self.cost[name] = self.cost.get(name, 0.0) + time.perf_counter() - start
+            self.workspace.add_cost(name, time.perf_counter() - start)
             release_memory()
 
 
@@ -181,7 +179,7 @@ def _described(prepared: Prepared) -> Iterator[str]:
             "drop-train": "these rows are left out of training",
             "flag-eval": "the rows are trained on, and scores are given on clean items too",
         }.get(found.policy, "")
-        yield f"{found.rows_found:,} training rows hold {found.found:,} items of the benchmarks: {what}"
+        yield f"training rows that hold items of the benchmarks: {found.rows_found:,} ({found.found:,} items): {what}"
 
 
 def _base(work: Work) -> Run:
@@ -386,6 +384,7 @@ def _alarmed(work: Work, result: FineTuning) -> FineTuning:
             trainings=result.trainings,
             contamination=result.contamination,
             changed=changed,
+            targets=result.targets,
         ),
     )
 
@@ -409,8 +408,8 @@ def _finished(work: Work, result: FineTuning) -> FineTuning:
 
 
 def _cost(work: Work, result: FineTuning) -> dict[str, float]:
-    """Seconds by step; what an earlier process did counts as it was recorded."""
-    cost = dict(work.cost)
+    """Seconds by step, of all processes that worked on it."""
+    cost = work.workspace.cost()
     if result.trainings:
         cost["training"] = sum(one.seconds for one in result.trainings)
     return cost

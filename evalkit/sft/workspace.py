@@ -27,7 +27,17 @@ from evalkit.files import atomic_writer, check_writable
 SCHEMA = "evalkit.sft.config/1"
 
 _MADE = (
-    *("config.json", "dropped.jsonl", "drift.json", "sft.json", "report.html", "checkpoints", "model", "training.json"),
+    *(
+        "config.json",
+        ".cost.json",
+        "dropped.jsonl",
+        "drift.json",
+        "sft.json",
+        "report.html",
+        "checkpoints",
+        "model",
+        "training.json",
+    ),
     *("seed-*", "stage-*"),
     *(
         f"{side}{retrieval}.json{ending}"
@@ -91,7 +101,7 @@ class Workspace:
     def _check(self, configuration: Mapping[str, Any], *, resume: bool) -> None:
         config = self.path("config.json")
         if not config.exists():
-            foreign = sorted(one.name for one in self.folder.iterdir() if one.name != _LOCK)
+            foreign = sorted(one.name for one in self.folder.iterdir() if one.name not in (_LOCK, _COST))
             if resume:
                 raise UsageError(
                     f"{self.folder} holds no fine-tuning to continue", hint="leave --resume out to begin one"
@@ -151,6 +161,22 @@ class Workspace:
         with atomic_writer(self.path(name)) as stream:
             stream.write(text.encode("utf-8", "backslashreplace") + b"\n")
 
+    def add_cost(self, step: str, seconds: float) -> None:
+        """Adds to the time that a step took.
+
+        Raises:
+            OutputError: The place cannot be written.
+        """
+        cost = self.cost()
+        self.write(_COST, {**cost, step: round(cost.get(step, 0.0) + seconds, 3)})
+
+    def cost(self) -> dict[str, float]:
+        """Step -> seconds that all processes spent on it."""
+        try:
+            return dict(json.loads(self.path(_COST).read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            return {}
+
     def _clear(self) -> None:
         """Takes away what a fine-tuning left, and nothing else."""
         if not self.path("config.json").exists():
@@ -169,7 +195,7 @@ class Workspace:
             yield
 
 
-_LOCK = ".lock"
+_LOCK, _COST = ".lock", ".cost.json"
 
 
 def _lock(file: IO[bytes], folder: Path) -> None:

@@ -11,7 +11,7 @@ import evalkit
 from evalkit.comparison import Comparison, FieldDifference, Side, Verdict
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
-from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, unusual
+from evalkit.reports.html.diagnostics import diagnose, outcomes, unusual
 from evalkit.reports.html.explorer import Explorer, context, explore, own_log
 from evalkit.reports.html.forest import forest
 from evalkit.reports.html.heat import category_bars, heat_maps
@@ -20,6 +20,7 @@ from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.html.room import PLOT_ROWS, TABLE_ROWS, left_out
 from evalkit.reports.html.verdicts import KIND, WHICH, Panel, is_large, other_rows, panels, share, shown_rows, table
 from evalkit.reports.notes import notes
+from evalkit.reports.tables import Table
 from evalkit.reports.text import visible
 from evalkit.results import samples_path
 

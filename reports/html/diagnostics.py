@@ -16,6 +16,7 @@ from evalkit.reports.html.judging import choices
 from evalkit.reports.html.place_plots import confusion_change_chart, confusion_chart, position_chart
 from evalkit.reports.html.plots import Pool, SideCalibration, calibration_chart, outcome_chart
 from evalkit.reports.html.records import Record
+from evalkit.reports.tables import Table
 from evalkit.reports.text import visible
 from evalkit.results import Run
 
@@ -30,15 +31,6 @@ FEWEST = 10
 """Documents below which a diagnosis says nothing."""
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A small table: its first column names the row."""
-
-    caption: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def diagnose(

@@ -10,7 +10,7 @@ from typing import Any
 import evalkit
 from evalkit.reports.html import figures, made
 from evalkit.reports.html.charts import Chart, chart
-from evalkit.reports.html.diagnostics import Table, diagnose, outcomes, run_outcomes
+from evalkit.reports.html.diagnostics import diagnose, outcomes, run_outcomes
 from evalkit.reports.html.explorer import Explorer, context, explore, own_log
 from evalkit.reports.html.forest import ForestRow, forest
 from evalkit.reports.html.items import run_items
@@ -18,6 +18,7 @@ from evalkit.reports.html.plots import loss_chart
 from evalkit.reports.html.room import PLOT_ROWS, TABLE_ROWS, left_out
 from evalkit.reports.notes import notes
 from evalkit.reports.rows import ScoreRow, is_large, is_percentage, score_rows
+from evalkit.reports.tables import Table
 from evalkit.reports.text import visible
 from evalkit.results import MetricValue, Run
 

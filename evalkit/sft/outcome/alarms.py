@@ -24,6 +24,7 @@ def alarms(
     trainings: Sequence[Training],
     contamination: Contamination | None,
     changed: bool | None,
+    targets: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Sentences for people.
 
@@ -34,12 +35,13 @@ def alarms(
         trainings: The one whose model is compared first.
         contamination: Training rows that hold benchmark items.
         changed: Whether training changed any weight; None where nothing was trained here.
+        targets: Tasks that the training is for, whose answers should look different.
     """
     return (
         *_nothing_changed(comparison, drift, changed),
         *_not_learned(trainings[:1]),
         *_trained_on_the_test(contamination),
-        *_answers(outputs),
+        *_answers(outputs, targets),
         *_text(drift),
         *_not_compared(comparison),
     )
@@ -72,7 +74,7 @@ def _trained_on_the_test(contamination: Contamination | None) -> Iterator[str]:
         )
 
 
-def _answers(outputs: Sequence[OutputChange]) -> Iterator[str]:
+def _answers(outputs: Sequence[OutputChange], targets: Sequence[str]) -> Iterator[str]:
     for one in outputs:
         rise = (one.unreadable_after - one.unreadable_before) / one.n
         if rise > UNREADABLE_RISE:
@@ -81,7 +83,7 @@ def _answers(outputs: Sequence[OutputChange]) -> Iterator[str]:
                 "before; part of the difference is format, not knowledge"
             )
         short, long = sorted((max(one.tokens_before, 1), max(one.tokens_after, 1)))
-        if long / short > LENGTH_CHANGE:
+        if long / short > LENGTH_CHANGE and one.task not in targets:
             yield f"{one.task}: the median answer has {one.tokens_after:g} tokens, {one.tokens_before:g} before"
 
 
