@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from evalkit.fine_tuning import FineTuning
 from evalkit.reports.changes import listed_flips, remarks
@@ -101,9 +101,8 @@ def _print_table(table: Table, console: Console, plain: bool) -> None:
     has_headings = any(table.headings[:1])
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0), show_header=has_headings)
     for place, heading in enumerate(table.headings):
-        texts = [row[place] for row in table.rows]
-        is_number = place > 0 and all(not text or text[0] in "+-0123456789<" for text in texts) and has_headings
-        grid.add_column(_characters(heading, plain), justify="right" if is_number else "left", overflow="fold")
+        justify: Literal["left", "right"] = "left" if table.is_text(place) or not has_headings else "right"
+        grid.add_column(_characters(heading, plain), justify=justify, overflow="fold")
     for row in table.rows:
         grid.add_row(*(Text(_characters(cell, plain)) for cell in row))
     if not has_headings or _fits(grid, console, _CELL):

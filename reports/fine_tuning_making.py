@@ -73,7 +73,7 @@ def _training_facts(training: Training) -> Iterator[tuple[str, str]]:
         yield "rows without anything to train on", f"{tokens.without_labels:,}, left out"
     yield (
         "learning rate",
-        f"{settings.get('learning_rate'):g}, warm-up {settings.get('warmup'):g} of the steps, then a cosine",
+        f"{settings['learning_rate']:g} after a rise over {settings['warmup']:.0%} of the steps, then down a cosine",
     )
     yield "computed in", "bfloat16, weights in float32" if settings.get("bfloat16") else "float32"
     if training.losses:
@@ -83,7 +83,7 @@ def _training_facts(training: Training) -> Iterator[tuple[str, str]]:
         unit = "nats a token" if training.objective == "sft" else "nats a pair"
         yield (
             "held-out loss",
-            f"{before.loss:.4f} before, {best.loss:.4f} at step {training.best_step:,}, which was kept ({unit})",
+            f"{before.loss:.4f} before, {best.loss:.4f} at step {training.best_step:,}, whose weights were kept ({unit})",
         )
     speed = training.tokens_seen / training.seconds if training.seconds else 0.0
     yield "time", f"{duration(training.seconds)}, {training.tokens_seen:,} tokens, {speed:,.0f} a second"

@@ -76,7 +76,7 @@ def _contamination(result: FineTuning) -> Section:
         "ignore": "they were trained on",
         "fail": "",
     }[found.policy]
-    rows = f"{found.rows_found:,} of {found.rows:,} training rows hold items of the benchmarks (items found: {found.found:,})"
+    rows = f"{found.rows_found:,} of {found.rows:,} training rows hold benchmark items (items found: {found.found:,})"
     lines = [f"{rows}: {done}" if found.found else f"none of {found.rows:,} training rows holds an item"]
     unchecked = sum(task.unchecked for task in found.tasks)
     if unchecked:

@@ -13,6 +13,11 @@ class Table:
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def is_text(self, place: int) -> bool:
+        """Whether a column holds words, which stand on the left, and not numbers, which stand on the right."""
+        cells = [row[place] for row in self.rows]
+        return place == 0 or any(cell and cell[0] not in "+-−<.0123456789" for cell in cells)
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

@@ -315,7 +315,7 @@ def _drift(work: Work, result: FineTuning) -> tuple[Drift, ...]:
     work.progress.stage("measuring drift")
     texts = {
         "general text": general_text(),
-        "prompts of the tasks": prompts_of(work.workspace.path("base.json"), PROMPTS_FOR_DRIFT),
+        "the tasks, prompts with answers": prompts_of(work.workspace.path("base.json"), PROMPTS_FOR_DRIFT),
     }
     with work.step("drift"):
         found = drift(

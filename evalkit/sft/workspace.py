@@ -27,17 +27,8 @@ from evalkit.files import atomic_writer, check_writable
 SCHEMA = "evalkit.sft.config/1"
 
 _MADE = (
-    *(
-        "config.json",
-        ".cost.json",
-        "dropped.jsonl",
-        "drift.json",
-        "sft.json",
-        "report.html",
-        "checkpoints",
-        "model",
-        "training.json",
-    ),
+    *("config.json", ".cost.json", "dropped.jsonl", "drift.json", "sft.json", "report.html", "checkpoints", "model"),
+    "training.json",
     *("seed-*", "stage-*"),
     *(
         f"{side}{retrieval}.json{ending}"

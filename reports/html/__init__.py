@@ -1,4 +1,4 @@
-"""One self-contained HTML file: a run, a comparison or a ranking, to be opened from disk without a network."""
+"""One self-contained HTML file: of a run, comparison, fine-tuning or ranking, to be opened from disk, offline."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalkit.comparison import Comparison
+    from evalkit.fine_tuning import FineTuning
     from evalkit.ranking import Ranking
     from evalkit.results import Run
 
-__all__ = ["write_comparison", "write_ranking", "write_run"]
+__all__ = ["write_comparison", "write_fine_tuning", "write_ranking", "write_run"]
 
 
 Note = Callable[[str], None]
@@ -62,6 +63,29 @@ def write_comparison(comparison: Comparison, path: Path, note: Note | None = Non
     context = comparison_context(comparison)
     _tell(context, note)
     return write_page(path, "comparison.html", context)
+
+
+def write_fine_tuning(result: FineTuning, path: Path, note: Note | None = None) -> Path:
+    """Writes the page of a fine-tuning, with the texts of the logs that lie beside the results before and after.
+
+    Args:
+        result: It.
+        path: The file to write.
+        note: As of `write_run`.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OutputError: The place cannot be written.
+        UsageError: A log is damaged.
+    """
+    from evalkit.reports.html.fine_tuning_page import fine_tuning_context
+    from evalkit.reports.html.page import write_page
+
+    context = fine_tuning_context(result)
+    _tell(context, note)
+    return write_page(path, "fine_tuning.html", context)
 
 
 def write_ranking(ranking: Ranking, path: Path) -> Path:

@@ -131,7 +131,7 @@ def _raw(name: str, options: DataOptions) -> list[dict[str, Any]]:
         return read_file(path)
     identity, _, config = name.partition(":")
     source = DataSource(id=identity, config=config or None, split="train")
-    return [dict(row) for row in load_rows(source, "train", {}, options).rows]
+    return [dict(row) for row in load_rows(source, "train", {}, options)]
 
 
 def _refuse_empty(source: _Source, cleaned: Cleaned) -> None:
