@@ -8,7 +8,6 @@ import json
 import resource
 import shutil
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -125,21 +124,21 @@ def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequ
             "models with an encoder and a decoder cannot be trained here", hint="train elsewhere, then --tuned"
         )
     rows = tokenize(train_rows, loaded.tokenizer, spec, loaded.max_length)
-    others = tokenize(held_out_rows, loaded.tokenizer, spec, loaded.max_length, max_length=rows.max_length)
+    others = tokenize(held_out_rows, loaded.tokenizer, spec, loaded.max_length, max_length=loaded.max_length)
     set_seed(spec.seed)
     parameters = sum(one.numel() for one in loaded.model.parameters())
     network = models.for_training(loaded, call.model, spec)
     pad = loaded.tokenizer.pad_token_id
     pad = loaded.tokenizer.eos_token_id if pad is None else pad
     held_out = HeldOut(others.examples, spec, network, pad) if others.examples else None
-    watch = Watch(held_out, spec, call.progress, call.evaluate, loaded)
     checkpoints = call.output / "checkpoints"
     last = last_checkpoint(checkpoints)
+    earlier = 0.0 if last is None else _seconds_of(last)  # the checkpoint itself is gone when others are there
+    watch = Watch(held_out, spec, call.progress, call.evaluate, loaded, earlier)
     run = trainer(network, loaded, spec, rows.examples, held_out, checkpoints, rows.max_length, watch)
     call.progress.stage("training")
-    start = time.perf_counter()
     run.train(resume_from_checkpoint=None if last is None else str(last))
-    seconds = time.perf_counter() - start + (_seconds_of(last) if last is not None else 0.0)
+    seconds = watch.seconds()
     trained = run.accelerator.unwrap_model(run.model)
     name = models.save(trained, loaded.tokenizer, call.model, spec, call.output / "model")
     return _described(call, run, rows, others, held_out, parameters, seconds, name)

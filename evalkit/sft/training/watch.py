@@ -43,15 +43,27 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         progress: Told what happens.
         small: Evaluates the live model on a small slice of the tasks; None does not.
         live: The live model as the engine takes it.
+        earlier: Seconds that an interrupted process trained before.
     """
 
     def __init__(
-        self, held_out: HeldOut | None, spec: TrainingSpec, progress: Progress, small: Small | None, live: LoadedModel
+        self,
+        held_out: HeldOut | None,
+        spec: TrainingSpec,
+        progress: Progress,
+        small: Small | None,
+        live: LoadedModel,
+        earlier: float = 0.0,
     ) -> None:
         self.held_out, self.spec, self.progress = held_out, spec, progress
         self.small, self.live = small, live
         self.started = time.perf_counter()
         self.first_step = 0
+        self.earlier = earlier
+
+    def seconds(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self.earlier + time.perf_counter() - self.started
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Before the first step: what the base does."""
@@ -110,7 +122,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Marks the checkpoint as whole."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / COMPLETE).write_text(f"{time.perf_counter() - self.started:.3f}\n", encoding="utf-8")
+        (folder / COMPLETE).write_text(f"{self.seconds():.3f}\n", encoding="utf-8")
 
 
 def held_out_losses(log: list[dict[str, Any]]) -> list[HeldOutLoss]:
