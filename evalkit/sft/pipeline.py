@@ -372,7 +372,7 @@ def _alarmed(work: Work, result: FineTuning) -> FineTuning:
     from evalkit.sft.training import weights_changed
 
     changed = None
-    if result.trainings:
+    if result.trainings and result.trainings[0].objective != "reward":  # whose head is new
         with work.step("comparing"):
             changed = weights_changed(result.base, result.trainings[0].model, _model_options(work))
     return replace(
@@ -403,6 +403,7 @@ def _finished(work: Work, result: FineTuning) -> FineTuning:
             Path(training.model.removeprefix("peft:")) / "README.md", model_card(replace(result, tuned=training.model))
         )
     write_fine_tuning_json(result, folder.path("sft.json"))
+    work.progress.stage("writing the report")
     result.to_html(folder.path("report.html"))
     return result
 

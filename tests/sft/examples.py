@@ -33,10 +33,11 @@ def conversation(prompt: str, answer: str, source: str = "train", index: int = 0
     return TrainingRow(source, index, (Message("user", prompt), Message("assistant", answer)))
 
 
-def sounds(count: int = 32, source: str = "train") -> list[TrainingRow]:
-    """Rows that a tiny model can learn by heart."""
+def sounds(count: int = 32, source: str = "train", first: int = 0) -> list[TrainingRow]:
+    """Rows that a tiny model can learn by heart; their questions are numbered from `first` on."""
     return [
-        conversation(f"What does the {ANIMALS[at % 8]} say, {at}?", SOUNDS[at % 8], source, at) for at in range(count)
+        conversation(f"What does the {ANIMALS[at % 8]} say, {first + at}?", SOUNDS[at % 8], source, at)
+        for at in range(count)
     ]
 
 

@@ -142,6 +142,7 @@ def save(network: Any, tokenizer: Any, model: str, spec: TrainingSpec, folder: P
     """
     import shutil
 
+    network.config.use_cache = True  # which the trainer turns off, and answers are slow without
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     location = resolve(model)

@@ -254,7 +254,13 @@ def test_dpo_starts_at_log_two_and_prefers_the_chosen_answers(model: str, tmp_pa
 def test_a_reward_model_learns_which_answer_is_better(model: str, tmp_path: Path, rank: int) -> None:
     rows = pairs(40)
     spec = TrainingSpec(
-        objective="reward", lora_rank=rank, learning_rate=3e-3, batch_size=8, max_steps=40, held_out_every=10, patience=0
+        objective="reward",
+        lora_rank=rank,
+        learning_rate=3e-3,
+        batch_size=8,
+        max_steps=40,
+        held_out_every=10,
+        patience=0,
     )
     training = train(model, OPTIONS, rows[:-8], rows[-8:], spec, tmp_path)
     assert training.pairs_after is not None
@@ -324,9 +330,7 @@ def test_a_full_disk_says_so_and_the_same_call_goes_on(
     assert difference(trained(model, tmp_path / "cut").model, trained(model, tmp_path / "whole").model) <= 1e-6
 
 
-def test_another_training_in_the_folder_is_refused(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_training_in_the_folder_is_refused(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from evalkit.sft.training.watch import Watch
 
     monkeypatch.setattr(Watch, "on_train_begin", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
