@@ -16,23 +16,6 @@ WORDS = (
     *("river", "stone", "light", "winter", "garden", "slow", "bright", "paper"),
     *("window", "mountain", "seven", "copper", "early", "quiet", "morning", "letter"),
 )
-    "river",
-    "stone",
-    "light",
-    "winter",
-    "garden",
-    "slow",
-    "bright",
-    "paper",
-    "window",
-    "mountain",
-    "seven",
-    "copper",
-    "early",
-    "quiet",
-    "morning",
-    "letter",
-]
 
 
 def long_row(seed: int, index: int, change: int = 0) -> TrainingRow:
