@@ -34,6 +34,11 @@ _HOMES = {
     "gate": "evalkit.gating.decide",
     "GateResult": "evalkit.gating.result",
     "Policy": "evalkit.gating.policy",
+    # fine-tuning
+    "fine_tune": "evalkit.sft.pipeline",
+    "FineTuningRequest": "evalkit.sft.request",
+    "TrainingSpec": "evalkit.sft.spec",
+    "FineTuning": "evalkit.fine_tuning",
     # writing a task
     "Task": "evalkit.task",
     "Group": "evalkit.task",
@@ -70,6 +75,7 @@ if TYPE_CHECKING:
     from evalkit.documents import Text as Text
     from evalkit.errors import EvalkitError as EvalkitError
     from evalkit.extraction import Pattern as Pattern
+    from evalkit.fine_tuning import FineTuning as FineTuning
     from evalkit.gating.decide import gate as gate
     from evalkit.gating.policy import Policy as Policy
     from evalkit.gating.result import GateResult as GateResult
@@ -78,6 +84,9 @@ if TYPE_CHECKING:
     from evalkit.ranking import Ranking as Ranking
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan
+    from evalkit.sft.pipeline import fine_tune as fine_tune
+    from evalkit.sft.request import FineTuningRequest as FineTuningRequest
+    from evalkit.sft.spec import TrainingSpec as TrainingSpec
     from evalkit.task import DataSource as DataSource
     from evalkit.task import Group as Group
     from evalkit.task import Task as Task

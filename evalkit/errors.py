@@ -36,6 +36,10 @@ class UsageError(EvalkitError):
     exit_code = 2
 
 
+class TrainingDataError(UsageError):
+    """Training rows are missing, cannot be read, or cannot or must not be trained on."""
+
+
 class UnknownTaskError(UsageError):
     """No task or group has the name that was asked for."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from evalkit.sft.spec import TrainingSpec
 
 
-@partial(takes_evaluation_options, only=given.EVALUATION)
+@partial(takes_evaluation_options, only=given.EVALUATION, optional=("tasks",))
 @partial(takes_group, parameter="training", group=given.TrainingOptions)
 @partial(takes_group, parameter="rows", group=given.DataOptions)
 def command(
@@ -70,8 +70,13 @@ def command(
     from evalkit.sft.pipeline import fine_tune
     from evalkit.sft.request import FineTuningRequest
 
+    if options["tasks"] is None and method is not given.Method.reward:
+        raise UsageError(
+            "no task was named, so that nothing could be said of the tuned model",
+            hint="name what it is trained for and what it should not forget: --tasks mine.yaml,arc,hellaswag",
+        )
     request = FineTuningRequest(
-        evaluation=Evaluation(model=model, **options),
+        evaluation=Evaluation(**{**options, "model": model, "tasks": options["tasks"] or ""}),
         output=output or default_folder(model),
         data=tuple(rows["data"] or ()),
         tuned=tuned,

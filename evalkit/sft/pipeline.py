@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from evalkit.gating.policy import Policy
     from evalkit.gating.result import GateResult
     from evalkit.models import ModelOptions
+    from evalkit.registry import Selection
     from evalkit.results import Run
 
 PROMPTS_FOR_DRIFT = 40
@@ -77,8 +78,7 @@ def fine_tune(request: FineTuningRequest, progress: Progress | None = None) -> F
         EvalkitError: See `evalkit.errors`; the same call continues after whatever it was.
     """
     request.check()
-    selection, _, data, _ = request.evaluation.parts()
-    roots = _roots(selection)
+    roots, data = _asked(request)
     _check_targets(request, roots)
     asked = policy(request.require_gain, request.max_forget, request.targets, roots)
     workspace = Workspace(request.output)
@@ -111,16 +111,30 @@ def _steps(work: Work, asked: Policy | None) -> FineTuning:
         contamination=prepared.contamination,
         trainings=tuple(trainings),
     )
+    if base is None and request.evaluation.tasks:
+        result = replace(result, notes=("a reward model answers no task: none was evaluated",))
     if base is not None:
         result = _compared(work, result, prepared.stages, base, asked)
     return _finished(work, _alarmed(work, result))
 
 
-def _roots(selection: object) -> tuple[str, ...]:
-    """Tasks and groups that are in no group, as a comparison lists them."""
-    from evalkit.registry import Selection
+def _asked(request: FineTuningRequest) -> tuple[tuple[str, ...], DataOptions]:
+    """The tasks, and where data may come from; a reward model answers no task, so that none has to be named.
 
-    assert isinstance(selection, Selection)
+    Raises:
+        UsageError: An option is wrong, or a task is not known.
+    """
+    if request.method != "reward" or request.evaluation.tasks:
+        selection, _, data, _ = request.evaluation.parts()
+        return _roots(selection), data
+    from evalkit.data import DataOptions
+
+    given = request.evaluation
+    return (), DataOptions.resolve(given.data_dir, given.offline, trust_remote_code=given.trust_remote_code)
+
+
+def _roots(selection: Selection) -> tuple[str, ...]:
+    """Tasks and groups that are in no group, as a comparison lists them."""
     scored = {name: group for name, group in selection.groups.items() if group.group.metrics}
     inside = {member for group in scored.values() for member in group.members}
     return tuple(name for name in (*scored, *selection.tasks) if name not in inside)

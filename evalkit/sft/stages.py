@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import TrainingDataError, UsageError
 from evalkit.fine_tuning import Contamination, DataReport, Objective, SourceReport
 from evalkit.sft.contamination import find_contamination
 from evalkit.sft.data import Dropped, mix, read_training_data, replay, split
@@ -68,7 +68,7 @@ def prepare(request: FineTuningRequest, options: DataOptions, items: Sequence[Be
         items: The benchmark items to look for; None looks for none.
 
     Raises:
-        DataError: A source cannot be read, or nothing is left of it; under `fail` a row holds a benchmark item.
+        TrainingDataError: A source cannot be read, or nothing is left of it; under `fail` a row holds a benchmark item.
         UsageError: The rows do not fit the method.
     """
     names = list(dict.fromkeys(name for sources in request.stages for name in sources))
@@ -97,7 +97,7 @@ def _without(
     left = {name: tuple(row for row in given if (row.source, row.index) not in found) for name, given in rows.items()}
     for name, kept in left.items():
         if not kept:
-            raise DataError(
+            raise TrainingDataError(
                 f"every row of {name} holds an item of the benchmarks that are scored",
                 hint="train on other data, evaluate on other tasks, or see --contamination",
             )

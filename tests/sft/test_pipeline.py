@@ -280,6 +280,7 @@ def test_a_reward_model_has_pairs_and_no_tasks(model: str, folder: Path) -> None
     assert result.trainings[0].pairs_after is not None
     assert "puts the chosen answer first" in (folder / "out/model/README.md").read_text()
     assert not (folder / "out/base.json").exists()
+    assert result.notes == ("a reward model answers no task: none was evaluated",)
 
 
 @pytest.mark.parametrize(

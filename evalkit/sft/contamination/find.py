@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evalkit.errors import DataError
+from evalkit.errors import TrainingDataError
 from evalkit.fine_tuning import Contamination, ContaminationPolicy, Overlap, TaskContamination
 from evalkit.sft.contamination.forms import Benchmark, prepare
 from evalkit.sft.contamination.items import BenchmarkItems
@@ -48,7 +48,7 @@ def find_contamination(
         What was found, and the (source, index) of the rows to leave out; those are none but under `drop-train`.
 
     Raises:
-        DataError: Something was found and the policy is `fail`.
+        TrainingDataError: Something was found and the policy is `fail`.
     """
     start = time.perf_counter()
     benchmark = prepare(items)
@@ -125,13 +125,13 @@ def _task(
     )
 
 
-def _refused(contamination: Contamination) -> DataError:
+def _refused(contamination: Contamination) -> TrainingDataError:
     hit = [task for task in contamination.tasks if task.overlaps]
     counts = ", ".join(f"{task.task} {len(task.overlaps)} of {task.n}" for task in hit[:EXAMPLES])
     more = f" and {len(hit) - EXAMPLES} more tasks" if len(hit) > EXAMPLES else ""
     task, overlap = next((task, overlap) for task in hit for overlap in task.overlaps)
     source, index = overlap.rows[0]
-    return DataError(
+    return TrainingDataError(
         f"{contamination.rows_found} of {contamination.rows} training rows hold benchmark items: {counts}{more}; "
         f'for example row {index} of {source} has "{overlap.ngram}" of {task.task} {overlap.id}',
         hint="--contamination drop-train leaves these rows out of training, flag-eval keeps them and also scores the clean "

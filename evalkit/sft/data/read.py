@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import DataError
+from evalkit.errors import TrainingDataError
 from evalkit.fine_tuning import DataReport, Quantiles, SourceReport
 from evalkit.sft.data.cleaning import Cleaned, CleaningOptions, clean
 from evalkit.sft.data.dropped import Dropped
@@ -66,7 +66,7 @@ def read_training_data(
         cleaning: What is dropped of what can be read.
 
     Raises:
-        DataError: A source is missing or broken, its columns are none that are known, or no row of it can be used.
+        TrainingDataError: A source is missing or broken, its columns are none that are known, or no row of it can be used.
     """
     sources = [_source(name, mapping, options) for name in names]
     cleaned = clean([row for source in sources for row in source.rows], cleaning)
@@ -89,14 +89,14 @@ def _source(name: str, mapping: Mapping[str, str], options: DataOptions) -> _Sou
 
     raw = _raw(name, options)
     if not raw:
-        raise DataError(f"{name} has no rows", hint="is it the right file?")
+        raise TrainingDataError(f"{name} has no rows", hint="is it the right file?")
     rows = [{mapping.get(column, column): value for column, value in row.items()} for row in raw]
     # a row may lack what others have: the columns of all tell the shape
     columns = frozenset(column for row in rows for column in row)
     shape = shape_of(columns)
     if shape is None:
         found = ", ".join(sorted(frozenset(column for row in raw for column in row)))
-        raise DataError(
+        raise TrainingDataError(
             f"{name} has the columns {found}, of which no training rows can be made",
             hint=f"known are: {_KNOWN}; others are named as in --map question=prompt --map answer=completion",
         )
@@ -115,7 +115,7 @@ def _filled(row: Mapping[str, Any], columns: frozenset[str]) -> dict[str, Any]:
 
 def _raw(name: str, options: DataOptions) -> list[dict[str, Any]]:
     """The rows as they are."""
-    from evalkit.data.formats import extension, read_file
+    from evalkit.data.formats import extension
     from evalkit.data.load import load_rows
     from evalkit.task import DataSource
 
@@ -123,15 +123,25 @@ def _raw(name: str, options: DataOptions) -> list[dict[str, Any]]:
     if path.is_dir():
         files = sorted(one for one in path.rglob("*") if one.is_file() and extension(one.name) not in (None, "txt"))
         if not files:
-            raise DataError(f"the folder {name} holds no data file", hint="as .jsonl, .json, .csv or .parquet")
-        return [row for file in files for row in read_file(file)]
+            raise TrainingDataError(f"the folder {name} holds no data file", hint="as .jsonl, .json, .csv or .parquet")
+        return [row for file in files for row in _file(file)]
     if path.exists() or extension(name) is not None:
         if not path.exists():
-            raise DataError(f"there is no file {name}", hint="check the path given as --data")
-        return read_file(path)
+            raise TrainingDataError(f"there is no file {name}", hint="check the path given as --data")
+        return _file(path)
     identity, _, config = name.partition(":")
     source = DataSource(id=identity, config=config or None, split="train")
     return [dict(row) for row in load_rows(source, "train", {}, options)]
+
+
+def _file(path: Path) -> list[dict[str, Any]]:
+    from evalkit.data.formats import read_file
+    from evalkit.errors import DataError
+
+    try:
+        return read_file(path)
+    except DataError as error:  # a user's own file is input, and not part of an evaluation
+        raise TrainingDataError(error.message, hint=error.hint) from error
 
 
 def _refuse_empty(source: _Source, cleaned: Cleaned) -> None:
@@ -140,7 +150,7 @@ def _refuse_empty(source: _Source, cleaned: Cleaned) -> None:
     counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
     first = next((one for one in (*source.dropped, *cleaned.dropped) if one.source == source.name), None)
     shown = f" (row {first.index + 1}: {first.detail})" if first is not None else ""
-    raise DataError(
+    raise TrainingDataError(
         f"of {source.read:,} rows of {source.name} none can be trained on: {counts}{shown}",
         hint=f"they were read as {source.shape}; --map names columns that are called otherwise",
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import TrainingDataError, UsageError
 from evalkit.fine_tuning import Quantiles
 from evalkit.sft.rows import Message, TrainingRow
 from evalkit.sft.spec import TrainingSpec
@@ -110,7 +110,7 @@ def tokenize(
         max_length: Longest row, where another set of rows has decided it; None decides here.
 
     Raises:
-        DataError: No row has anything to train on, too many lose the end of their turn, or the template cannot be used.
+        TrainingDataError: No row has anything to train on, too many lose their end, or the template cannot be used.
         UsageError: A chat template is asked for, and there is none.
     """
     encoder = _Encoder(tokenizer, spec, pairs_are_whole=spec.objective == "reward")
@@ -122,14 +122,14 @@ def tokenize(
     if rows and truncated > spec.truncation_limit * len(rows) and max_length is None:
         needed = _usual(lengths, spec.truncation_limit)
         hint = f"--train-length {needed} is long enough" if needed <= context_length else "shorten or split these rows"
-        raise DataError(
+        raise TrainingDataError(
             f"{truncated:,} of {len(rows):,} rows are longer than {longest:,} tokens and would lose the token that ends "
             f"the answer, more than {spec.truncation_limit:.0%}: the model would learn not to stop",
             hint=f"{hint}; or --truncation-limit to allow it",
         )
     kept = tuple(one for one in cut if _has_labels(one, spec))
     if rows and not kept:
-        raise DataError(
+        raise TrainingDataError(
             f"of {len(rows):,} rows none has a token to train on within {longest:,} tokens",
             hint="the prompts alone are that long; raise --train-length, or shorten them",
         )
@@ -157,7 +157,9 @@ class _Encoder:
         if spec.template == "chat" and not has_template:
             raise UsageError("the model has no chat template", hint="leave --train-template out, or use plain")
         if tokenizer.eos_token_id is None:
-            raise DataError("the tokenizer has no token that ends a text, so that the model could not learn to stop")
+            raise TrainingDataError(
+                "the tokenizer has no token that ends a text, so that the model could not learn to stop"
+            )
         self.tokenizer = tokenizer
         self.chat = has_template and spec.template != "plain"
         self.end: int = int(tokenizer.eos_token_id)
@@ -198,7 +200,7 @@ class _Encoder:
             until = whole if is_last else self._render(row.messages[: place + 1])
             start = _common(self._render(row.messages[:place], opens_answer=True), until)
             if is_last and not 0 < start < len(until):
-                raise DataError(
+                raise TrainingDataError(
                     f"{row.source}, row {row.index + 1}: the model's chat template does not put the answer after the "
                     "question, so that it cannot be told what to train on",
                     hint="--train-template plain trains without it",
@@ -216,7 +218,7 @@ class _Encoder:
                 turns, tokenize=True, add_generation_prompt=opens_answer, return_dict=False
             )
         except Exception as error:
-            raise DataError(
+            raise TrainingDataError(
                 f"the model's chat template refuses a row: {error}", hint="--train-template plain trains without it"
             ) from error
         return list(rendered)

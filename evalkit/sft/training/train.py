@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import resource
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ def train(
         What the training was; from `training.json` where it is done already.
 
     Raises:
-        DataError: The rows cannot be trained on.
+        TrainingDataError: The rows cannot be trained on.
         EvaluationError: The loss is no number any more, or memory ran out.
         OutputError: The disk is full.
         UsageError: The folder holds another training.
@@ -229,6 +229,10 @@ def _peak_memory(run: Any) -> int | None:
 
     if run.args.device.type == "cuda":
         return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # no such thing on Windows
+        return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -287,39 +291,38 @@ def _seconds_of(checkpoint: Path) -> float:
     return float((checkpoint / COMPLETE).read_text(encoding="utf-8"))
 
 
-class _explained:  # noqa: N801 - used as a function
-    """What goes wrong in a training, in a sentence, with what to do."""
+@contextmanager
+def _explained(output: Path, checkpoints: Path) -> Iterator[None]:
+    """Says what goes wrong in a training in a sentence, with what to do."""
+    import torch
 
-    def __init__(self, output: Path, checkpoints: Path) -> None:
-        self.output, self.checkpoints = output, checkpoints
+    from evalkit.sft.training.watch import DivergedError
 
-    def __enter__(self) -> None:
-        """Nothing yet."""
+    try:
+        yield
+    except DivergedError as error:
+        last = last_checkpoint(checkpoints)
+        kept = f"the last good checkpoint is {last}" if last is not None else "there was no checkpoint yet"
+        raise EvaluationError(
+            f"training was stopped: {error}; {kept}",
+            hint="lower --learning-rate, or look for odd rows in the data; another -o or --fresh starts anew",
+        ) from error
+    except torch.OutOfMemoryError as error:
+        raise EvaluationError(
+            "the device has too little memory for this training",
+            hint="--micro-batch 1, --gradient-checkpointing, --lora 16 in place of --full, or a shorter --train-length",
+        ) from error
+    except (OSError, RuntimeError) as error:
+        if not _is_full_disk(error):
+            raise
+        raise OutputError(
+            f"{output} cannot be written: the disk is full",
+            hint="make room; the same command goes on from the last checkpoint",
+        ) from error
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        """Raises what it means."""
-        import torch
 
-        from evalkit.sft.training.watch import DivergedError
-
-        if isinstance(error, DivergedError):
-            last = last_checkpoint(self.checkpoints)
-            kept = f"the last good checkpoint is {last}" if last is not None else "there was no checkpoint yet"
-            raise EvaluationError(
-                f"training was stopped: {error}; {kept}",
-                hint="lower --learning-rate, or look for odd rows in the data; another -o or --fresh starts anew",
-            ) from error
-        if isinstance(error, torch.OutOfMemoryError):
-            raise EvaluationError(
-                "the device has too little memory for this training",
-                hint="--micro-batch 1, --gradient-checkpointing, --lora 16 in place of --full, or a shorter --train-length",
-            ) from error
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        # torch's own writer wraps what the system says
-        if full or (
-            isinstance(error, RuntimeError) and ("No space left" in str(error) or "PytorchStreamWriter" in str(error))
-        ):
-            raise OutputError(
-                f"{self.output} cannot be written: the disk is full",
-                hint="make room; the same command goes on from the last checkpoint",
-            ) from error
+def _is_full_disk(error: OSError | RuntimeError) -> bool:
+    """Whether this means a full disk; torch's and safetensors' own writers wrap what the system says."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(sign in str(error) for sign in ("No space left", "PytorchStreamWriter"))

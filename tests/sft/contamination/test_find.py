@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.errors import DataError
+from evalkit.errors import TrainingDataError
 from evalkit.fine_tuning import ContaminationPolicy
 from evalkit.sft.contamination import BenchmarkItem, BenchmarkItems, find_contamination
 from evalkit.sft.contamination import ngrams as ngrams_module
@@ -237,9 +237,9 @@ def test_policies() -> None:
             *(policy, 2, 1, 1),
         )
         assert contamination.seconds > 0
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(TrainingDataError) as caught:
         find_contamination(rows, items, "fail")
-    assert caught.value.exit_code == 5
+    assert caught.value.exit_code == 2
     assert "1 of 2 training rows" in caught.value.message
     assert "quiz 1 of 30" in caught.value.message
     assert "row 1 of train.jsonl" in caught.value.message

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evalkit.data import DataOptions
-from evalkit.errors import DataError
+from evalkit.errors import TrainingDataError
 from evalkit.sft.data import CleaningOptions, TrainingData, read_training_data, write_dropped
 from evalkit.sft.rows import Message
 
@@ -119,7 +119,7 @@ def test_a_folder_is_its_files(tmp_path: Path) -> None:
 
 def test_other_names_are_mapped(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", {"question": "2 + 2?", "reply": 4})
-    with pytest.raises(DataError, match="has the columns question, reply") as caught:
+    with pytest.raises(TrainingDataError, match="has the columns question, reply") as caught:
         read(path)
     assert caught.value.hint is not None
     assert "--map" in caught.value.hint
@@ -169,14 +169,14 @@ def test_turns_that_make_no_conversation(tmp_path: Path, turns: list[tuple[str, 
 
 def test_nothing_left_says_why_with_the_first_row(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", {"prompt": "a", "completion": ""}, {"prompt": "b", "completion": ""})
-    with pytest.raises(DataError, match=r"none can be trained on: 2 no-answer \(row 1: the answer is empty\)"):
+    with pytest.raises(TrainingDataError, match=r"none can be trained on: 2 no-answer \(row 1: the answer is empty\)"):
         read(path)
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "nothing.jsonl"])
 def test_missing_and_empty_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "nothing.jsonl").write_text("")
-    with pytest.raises(DataError):
+    with pytest.raises(TrainingDataError):
         read(tmp_path / name)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evalkit.errors import DataError, UsageError
+from evalkit.errors import TrainingDataError, UsageError
 from evalkit.sft.rows import Message, TrainingRow
 from evalkit.sft.spec import TrainingSpec
 from evalkit.sft.training.tokens import IGNORED, Example, tokenize
@@ -107,7 +107,7 @@ def test_rows_that_are_cut_are_counted_and_above_the_limit_refused() -> None:
     assert (cut.truncated, cut.lost_end) == (1, 1)
     assert cut.max_length == sorted(cut.lengths)[-2]
     assert all(len(example.input_ids) <= cut.max_length for example in cut.examples)
-    with pytest.raises(DataError, match="5 of 100 rows are longer") as caught:
+    with pytest.raises(TrainingDataError, match="5 of 100 rows are longer") as caught:
         tokenize(rows[:95] + [rows[-1]] * 5, CHAT_TOKENIZER, TrainingSpec(max_length=cut.max_length), 512)
     assert caught.value.hint is not None
     assert str(max(cut.lengths)) in caught.value.hint
@@ -120,7 +120,7 @@ def test_rows_whose_prompt_fills_the_context_have_nothing_to_train_on() -> None:
     spec = TrainingSpec(truncation_limit=1.0, max_length=100)
     found = tokenize([conversation("Hi", "Hello"), long], CHAT_TOKENIZER, spec, 512)
     assert found.without_labels == 1
-    with pytest.raises(DataError, match="none has a token to train on"):
+    with pytest.raises(TrainingDataError, match="none has a token to train on"):
         tokenize([long], CHAT_TOKENIZER, spec, 512)
 
 
@@ -129,13 +129,13 @@ def test_a_template_without_the_answer_is_refused() -> None:
         chat_template="{% for message in messages %}{% if message['role'] == 'user' %}{{ message['content'] }}{% endif %}"
         "{% endfor %}"
     )
-    with pytest.raises(DataError, match="does not put the answer after the question"):
+    with pytest.raises(TrainingDataError, match="does not put the answer after the question"):
         one(conversation("Hi", "Hello"), tokenizer=tokenizer)
 
 
 def test_a_template_that_refuses_a_row_is_told_with_its_reason() -> None:
     tokenizer = tiny_tokenizer(chat_template="{{ raise_exception('System role not supported') }}")
-    with pytest.raises(DataError, match="System role not supported"):
+    with pytest.raises(TrainingDataError, match="System role not supported"):
         one(conversation("Hi", "Hello"), tokenizer=tokenizer)
 
 

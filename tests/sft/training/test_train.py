@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from evalkit.errors import DataError, EvaluationError, OutputError, UsageError
+from evalkit.errors import EvaluationError, OutputError, TrainingDataError, UsageError
 from evalkit.fine_tuning import Training
 from evalkit.models import load_model
 from evalkit.sft.rows import TrainingRow
@@ -342,5 +342,5 @@ def test_another_training_in_the_folder_is_refused(model: str, tmp_path: Path, m
 
 def test_rows_that_would_lose_their_end_are_refused(model: str, tmp_path: Path) -> None:
     spec = TrainingSpec(**{**SPEC.to_json(), "max_length": 12})
-    with pytest.raises(DataError, match="would lose the token that ends the answer"):
+    with pytest.raises(TrainingDataError, match="would lose the token that ends the answer"):
         trained(model, tmp_path, spec)
