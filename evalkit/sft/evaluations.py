@@ -62,7 +62,6 @@ def evaluated(
         if not _errored(known):
             return known
     run = request.evaluates(model, output, progress=WithinMore(progress, step), **changes).run()
-    release_memory()
     if errored := _errored(run):
         raise EvaluationError(
             f"{step}: {errored:,} documents could not be answered",

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from evalkit.registry import Selection
     from evalkit.results import Run
 
+_USE_MODELS = ("base", "training", "tuned", "retrieval", "drift")
+"""Steps that leave a model behind."""
 PROMPTS_FOR_DRIFT = 40
 """Prompts of each run that drift is measured on."""
 
@@ -62,13 +64,14 @@ class Work:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Takes the time of a step, and frees what it leaves behind."""
+        """Takes the time of a step, and frees the memory of the models that it used."""
         start = time.perf_counter()
         try:
             yield
         finally:
             self.workspace.add_cost(name, time.perf_counter() - start)
-            release_memory()
+            if name in _USE_MODELS:
+                release_memory()
 
 
 def fine_tune(request: FineTuningRequest, progress: Progress | None = None) -> FineTuning:
