@@ -6,11 +6,17 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo test lint typecheck setup parity parity-gemma bench bench-generation calibration .venv-vllm clean
+.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
 	$(BIN)/evalkit report runs/demo.json --format html
+
+sft-demo: .venv/sft ## fine-tune a real model and see what that did, some seven minutes on two cores
+	$(BIN)/python examples/sft/orders.py build/orders
+	$(BIN)/evalkit sft --model smollm2 --data build/orders/train.jsonl --targets orders \
+		--tasks build/orders/orders.yaml,arc_easy,hellaswag --limit 150 --learning-rate 5e-4 --batch-size 8 --max-steps 40 \
+		--eval-every 20 --eval-limit 12 -o runs/sft-demo
 
 test: .venv/test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests
@@ -54,6 +60,10 @@ setup: .venv/test
 .venv/demo: .venv/base
 	$(INSTALL) -c constraints.txt -e .
 	$(BIN)/evalkit data pull --embedded
+	touch $@
+
+.venv/sft: .venv/demo
+	$(INSTALL) -c constraints.txt -e ".[sft]"
 	touch $@
 
 .venv/test: .venv/base

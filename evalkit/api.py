@@ -18,6 +18,7 @@ from evalkit.metrics import METRICS
 from evalkit.prompts import SHOTS_SEED
 from evalkit.registry import Selection, select
 from evalkit.results import Run
+from evalkit.retrieval import Retrieval
 from evalkit.runner.evaluate import evaluate
 from evalkit.runner.limit import Limit
 from evalkit.runner.progress import Progress
@@ -86,6 +87,9 @@ class Evaluation:
         price_prompt: For endpoints: price of a million tokens of prompts, for the account in the result.
         price_completion: For endpoints: price of a million generated tokens.
         compat: "lm-eval" reproduces lm-eval's number also where lm-eval is wrong.
+        retrieve: A file of passages; those that share most with a question (BM25) are put before it
+            (`evalkit.retrieval`).
+        passages: Passages a prompt at most.
         data_dir: Folders of datasets laid out as on the hub, joined by the path separator.
         offline: Touch no network but a model server on this machine.
         trust_remote_code: Allow Python code that comes with a model, or from the hub with a metric (`evaluate:NAME`).
@@ -130,6 +134,8 @@ class Evaluation:
     price_prompt: float | None = None
     price_completion: float | None = None
     compat: Compat | None = None
+    retrieve: str | None = None
+    passages: int = 3
     data_dir: str | None = None
     offline: bool | None = None
     trust_remote_code: bool = False
@@ -195,6 +201,7 @@ class Evaluation:
             decoding=self._decoding(),
             sampling_seed=self.sampling_seed,
             allow_code_execution=self.allow_code_execution,
+            retrieval=None if self.retrieve is None else Retrieval(self.retrieve, self.passages),
         )
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         selection = _select(self.tasks, self.shots)

@@ -162,6 +162,14 @@ class EvaluationOptions:
     compat: Annotated[
         Compat | None, typer.Option(help="Reproduce lm-eval's number also where lm-eval is wrong (docs/lm-eval.md).")
     ] = None
+    retrieve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Passages (.jsonl, .csv, .txt ...; column text): those that share most with a question stand before it.",
+        ),
+    ] = None
+    passages: Annotated[int, typer.Option(min=1, metavar="N", help="Passages a prompt at most.")] = 3
     data_dir: Annotated[
         str | None,
         typer.Option(
@@ -228,6 +236,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
         *("data_dir", "over_length", "stride", "compat"),
     ),
     "Few-shot examples": ("shots", "shots_sampler", "shots_seed", "shots_seeds"),
+    "Retrieval": ("retrieve", "passages"),
     "Generation": ("max_new_tokens", "temperature", "top_p", "top_k", "samples", "beams", "sampling_seed", "thinking"),
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from evalkit.prompts import SHOTS_SEED
+from evalkit.retrieval import Retrieval
 from evalkit.runner.limit import Limit
 
 OverLength = Literal["error", "drop-shots", "truncate", "skip"]
@@ -36,6 +37,7 @@ class RunSettings:
         decoding: Fields of `evalkit.decoding.Decoding` that the user changed, for every task that generates.
         sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         allow_code_execution: Tasks that run what the model writes may do so, in a sandbox (`evalkit.code_execution`).
+        retrieval: Passages that are put before questions; None puts none.
     """
 
     limit: Limit = field(default_factory=Limit)
@@ -53,6 +55,7 @@ class RunSettings:
     decoding: Mapping[str, Any] = field(default_factory=dict)
     sampling_seed: int = 0
     allow_code_execution: bool = False
+    retrieval: Retrieval | None = None
 
     def decoding_changes(self) -> dict[str, Any]:
         """Fields of `evalkit.decoding.Decoding` that every task that generates gets: the user's, and the seed."""
@@ -73,6 +76,7 @@ class RunSettings:
             "over_length": self.over_length,
             **rare,
             **({"decoding": dict(self.decoding)} if self.decoding else {}),
+            **({"retrieval": self.retrieval.described()} if self.retrieval else {}),
         }
         return described if generates else {name: described[name] for name in described if name not in GENERATION}
 

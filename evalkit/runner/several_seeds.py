@@ -55,6 +55,11 @@ def _task_run(key: str, task: Any, options: DataOptions, settings: RunSettings, 
         if len(seeds) == 1 or not depends_on_seed(settings.shots_sampler, task):
             return NativeTaskRun(key, task, options, settings, data)
         return SeveralSeeds([NativeTaskRun(key, task, options, one, data) for one in each], seeds)
+    if settings.retrieval is not None:
+        raise UsageError(
+            f"the prompts of {key} are built by lm-eval itself, and can get no passages",
+            hint="leave out --retrieve, or this task",
+        )
     bound: TaskRun = task.bind(key, options, settings)
     if bound.shots and settings.shots_sampler != "lm-eval":
         raise UsageError(

@@ -75,6 +75,7 @@ class TaskRun(Protocol):
 class _Content(NamedTuple):
     document: Document
     shots: tuple[Candidate, ...]
+    passages: str
 
 
 class NativeTaskRun:
@@ -110,11 +111,12 @@ class NativeTaskRun:
 
     def _item(self, place: int, shots: tuple[Candidate, ...]) -> Item:
         row = self.data.evaluated.rows[place]
+        document, retrieval = self.data.document(place), self.settings.retrieval
         return Item(
             id=self.data.ids[place],
             index=self.data.evaluated.indices[place],
             cluster=self.task.cluster(row) if self.task.cluster else None,
-            content=_Content(self.data.document(place), shots),
+            content=_Content(document, shots, retrieval.block(document) if retrieval else ""),
         )
 
     def chat_default(self) -> ChatDefault:
@@ -134,10 +136,10 @@ class NativeTaskRun:
 
     def requests(self, item: Item, render: Renderer, dropped_shots: int = 0) -> tuple[Request, ...]:
         """What the kind of task asks about the document."""
-        document, shots = item.content
+        document, shots, passages = item.content
 
         def prompt(question: str) -> Prompt:
-            return build_prompt(self.task, shots[dropped_shots:], question, self.settings.system)
+            return build_prompt(self.task, shots[dropped_shots:], passages + question, self.settings.system)
 
         return self.kind.requests(document, prompt, render)
 
@@ -162,11 +164,14 @@ class NativeTaskRun:
         return self.kind.bounds(metric)
 
     def described(self) -> dict[str, Any]:
-        """How examples were drawn, and what the kind of task has to say."""
+        """How examples were drawn, how many documents got passages, and what the kind of task has to say."""
         shots: dict[str, Any] = {"shots_sampler": self.settings.shots_sampler} if self.shots else {}
         if depends_on_seed(self.settings.shots_sampler, self.task):
             shots["shots_seed"] = self.settings.shots_seed
-        return {**shots, **self.kind.described([item.content.document for item in self.items])}
+        found: dict[str, Any] = {}
+        if self.settings.retrieval is not None:
+            found["with_passages"] = sum(bool(item.content.passages) for item in self.items)
+        return {**shots, **found, **self.kind.described([item.content.document for item in self.items])}
 
 
 def with_fields(sample: Sample, **fields: Any) -> Sample:

@@ -24,6 +24,7 @@ from evalkit.fine_tuning import (
     StageMatrix,
     Training,
 )
+from evalkit.retrieval import Retrieval
 from evalkit.runner.progress import Progress, Silent
 from evalkit.sft.evaluations import evaluated, release_memory, small_evaluation
 from evalkit.sft.gate import policy
@@ -127,6 +128,8 @@ def _asked(request: FineTuningRequest) -> tuple[tuple[str, ...], DataOptions]:
     Raises:
         UsageError: An option is wrong, or a task is not known.
     """
+    if request.retrieve is not None:
+        _ = Retrieval(request.retrieve, request.passages).sha256  # told before hours of training where it cannot be read
     if request.method != "reward" or request.evaluation.tasks:
         selection, _, data, _ = request.evaluation.parts()
         return _roots(selection), data
@@ -263,7 +266,7 @@ def _compared(work: Work, result: FineTuning, stages: Sequence[Stage], base: Run
     request, folder = work.request, work.workspace
     runs = _tuned_runs(work, result)
     tuned = next(iter(runs.values()))
-    retrieval = _retrieval(work, base, tuned, result.tuned)
+    retrieval = _retrieval(work, result.tuned)
     with work.step("comparing"):
         work.progress.stage("comparing")
         comparison = compare(folder.path("base.json"), folder.path("tuned.json"), margin=request.margin)
@@ -300,7 +303,7 @@ def _tuned_runs(work: Work, result: FineTuning) -> dict[tuple[int, int], Run]:
     return runs
 
 
-def _retrieval(work: Work, base: Run, tuned: Run, model: str) -> RetrievalTable | None:
+def _retrieval(work: Work, model: str) -> RetrievalTable | None:
     request, folder = work.request, work.workspace
     if request.retrieve is None:
         return None
@@ -309,9 +312,10 @@ def _retrieval(work: Work, base: Run, tuned: Run, model: str) -> RetrievalTable 
     given = {"retrieve": request.retrieve, "passages": request.passages}
     with work.step("retrieval"):
         files = [folder.path("base-retrieval.json"), folder.path("tuned-retrieval.json")]
-        base_with = evaluated(request, request.base, files[0], work.progress, "base with passages", **given)
-        tuned_with = evaluated(request, model, files[1], work.progress, "tuned with passages", **given)
-        return retrieval_table(base, base_with, tuned, tuned_with, margin=request.margin)
+        evaluated(request, request.base, files[0], work.progress, "base with passages", **given)
+        evaluated(request, model, files[1], work.progress, "tuned with passages", **given)
+    plain = folder.path("base.json"), folder.path("tuned.json")
+    return retrieval_table(plain[0], files[0], plain[1], files[1], margin=request.margin)
 
 
 def _gated(work: Work, asked: Policy | None) -> GateResult | None:

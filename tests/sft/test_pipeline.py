@@ -283,6 +283,22 @@ def test_a_reward_model_has_pairs_and_no_tasks(model: str, folder: Path) -> None
     assert result.notes == ("a reward model answers no task: none was evaluated",)
 
 
+def test_retrieval_stands_beside_training(model: str, folder: Path) -> None:
+    passages = [{"text": f"The {animal} says {sound}."} for animal, sound in zip(ANIMALS, SOUNDS, strict=True)]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in passages))
+    result = fine_tune(make_request(model, folder, tasks="sounds", retrieve=str(folder / "corpus.jsonl"), passages=2))
+    table = result.retrieval
+    assert table is not None
+    assert (table.documents, table.passages) == (8, 2)
+    assert result.comparison is not None
+    plain = result.comparison.tasks["sounds"].change
+    assert table.with_base.tasks["sounds"].change.before == plain.before
+    assert table.on_tuned.tasks["sounds"].change.before == plain.after
+    assert table.with_tuned.tasks["sounds"].change.after == table.on_tuned.tasks["sounds"].change.after
+    with pytest.raises(EvalkitError, match="there is no file"):
+        fine_tune(make_request(model, folder, "other", retrieve="absent.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("gain", "forget", "code"), [(("sounds:10pt",), (), 0), (("sounds:99pt",), (), 1), ((), ("choice:1pt",), 3)]
 )

@@ -9,7 +9,7 @@ import pytest
 from evalkit.documents import ContextChoice, OpenQuestion
 from evalkit.errors import UsageError
 from evalkit.shots import sampler
-from evalkit.shots.nearest import words
+from evalkit.word_index import words
 from tests.shots.test_samplers import rows, source
 
 

@@ -14,7 +14,7 @@ from evalkit.sft.contamination.row_texts import row_texts
 from evalkit.sft.contamination.short import WholeMatch
 from evalkit.sft.contamination.words import words
 from evalkit.sft.rows import TrainingRow
-from evalkit.shots.nearest import UNSPACED
+from evalkit.word_index import UNSPACED
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from evalkit.shots.nearest import UNSPACED
+from evalkit.word_index import UNSPACED
 
 _MARKS = r"\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
 """Combining marks, which `\\w` leaves out: without them Hindi words would fall apart at their vowels."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from evalkit.errors import UsageError
 from evalkit.sft.data.dropped import Dropped
 from evalkit.sft.rows import TrainingRow
-from evalkit.shots.nearest import words
+from evalkit.word_index import words
 
 NEAR_WORDS = 20
 """Words from which a row can be a near duplicate. Of shorter ones a single other word may be all that matters: `Compute
