@@ -80,7 +80,7 @@ def _contamination(result: FineTuning) -> Section:
     lines = [f"{rows}: {done}" if found.found else f"none of {found.rows:,} training rows holds an item"]
     unchecked = sum(task.unchecked for task in found.tasks)
     if unchecked:
-        lines.append(f"{unchecked:,} items are too short for n-grams, and were compared as a whole only")
+        lines.append(f"too short for n-grams, and compared as a whole only: {unchecked:,}")
     headings = ("task", "items", "found", "question only", "unchecked", "n-gram words")
     counts = tuple(
         (
