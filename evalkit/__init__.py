@@ -39,6 +39,8 @@ _HOMES = {
     "FineTuningRequest": "evalkit.sft.request",
     "TrainingSpec": "evalkit.sft.spec",
     "FineTuning": "evalkit.fine_tuning",
+    "make_training_data": "evalkit.sft.making.make",
+    "MakingRequest": "evalkit.sft.making.request",
     # writing a task
     "Task": "evalkit.task",
     "Group": "evalkit.task",
@@ -84,6 +86,8 @@ if TYPE_CHECKING:
     from evalkit.ranking import Ranking as Ranking
     from evalkit.results import Run as Run
     from evalkit.run_plan import RunPlan as RunPlan
+    from evalkit.sft.making.make import make_training_data as make_training_data
+    from evalkit.sft.making.request import MakingRequest as MakingRequest
     from evalkit.sft.pipeline import fine_tune as fine_tune
     from evalkit.sft.request import FineTuningRequest as FineTuningRequest
     from evalkit.sft.spec import TrainingSpec as TrainingSpec

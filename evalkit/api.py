@@ -211,6 +211,17 @@ class Evaluation:
                 task.decoding.changed(settings.decoding_changes())
         return selection, lambda: self._backend(data.offline), data, settings
 
+    def backend(self) -> Backend:
+        """What answers, loaded: for those who ask it something else than tasks.
+
+        Raises:
+            UsageError: An option is wrong.
+            ModelError: The model cannot be loaded.
+        """
+        self._check_endpoint()
+        data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
+        return self._backend(data.offline)
+
     def _check_endpoint(self) -> None:
         """Stops what would be sent over the network though the user forbids it (of HF_HUB_OFFLINE only the hub is meant).
 

@@ -20,6 +20,7 @@ from evalkit.cli import (
     report,
     run,
     sft,
+    sft_data,
     sft_options,
     tasks,
 )
@@ -41,6 +42,7 @@ First steps
   evalkit compare base.json tuned.json             what changed, and is it real?
   evalkit gate base.json tuned.json                may the tuned model be merged? an exit code for CI
   evalkit sft --model smollm2 --data d.jsonl --tasks mine.yaml,arc      fine-tune, and what that did
+  evalkit sft-data --model smollm2 --seeds s.jsonl -o d.jsonl          training data from a few seeds
   evalkit leaderboard runs/*.json                  rank models; who cannot be told apart
   evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
@@ -82,6 +84,7 @@ app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
 app.command(name="compare", cls=sectioned(compare_options.SECTIONS))(compare.command)
 app.command(name="sft", cls=sectioned(sft_options.SECTIONS))(sft.command)
+app.command(name="sft-data", cls=sectioned(sft_data.SECTIONS))(sft_data.command)
 app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)

@@ -83,7 +83,7 @@ def command(
         method=method.value,
         spec=_spec(training),
         train_seeds=_seeds(train_seeds),
-        mapping=_mapping(rows["mapping"] or ()),
+        mapping=parse_mapping(rows["mapping"] or ()),
         cleaning=_cleaning(rows),
         mix=parse_mix(rows["mix"]) if rows["mix"] is not None else {},
         replay=parse_replay(rows["replay"]) if rows["replay"] is not None else None,
@@ -134,7 +134,12 @@ def _cleaning(rows: dict[str, Any]) -> CleaningOptions:
     return CleaningOptions(near=rows["near_duplicates"] or None, outliers="drop" if rows["drop_outliers"] else "flag")
 
 
-def _mapping(pairs: Sequence[str]) -> dict[str, str]:
+def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Reads `question=prompt`, several times.
+
+    Raises:
+        UsageError: One names no column or no name.
+    """
     found = {}
     for pair in pairs:
         column, equals, name = pair.partition("=")

@@ -129,7 +129,9 @@ def _asked(request: FineTuningRequest) -> tuple[tuple[str, ...], DataOptions]:
         UsageError: An option is wrong, or a task is not known.
     """
     if request.retrieve is not None:
-        _ = Retrieval(request.retrieve, request.passages).sha256  # told before hours of training where it cannot be read
+        _ = Retrieval(
+            request.retrieve, request.passages
+        ).sha256  # told before hours of training where it cannot be read
     if request.method != "reward" or request.evaluation.tasks:
         selection, _, data, _ = request.evaluation.parts()
         return _roots(selection), data

@@ -1,1 +1,8 @@
-"""Training rows made by a model from seed tasks (self-instruct, Wang et al. 2023)."""
+"""Training data made by a model: new prompts grown from seeds, answered, filtered (self-instruct; Wang et al. 2023)."""
+
+from __future__ import annotations
+
+from evalkit.sft.making.make import make_training_data
+from evalkit.sft.making.request import Making, MakingRequest
+
+__all__ = ["Making", "MakingRequest", "make_training_data"]
