@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from evalkit.backends.base import Backend
@@ -55,13 +56,13 @@ class Writer:
 
     def answer(self, prompts: Sequence[str], examples: Sequence[Sequence[TrainingRow]]) -> list[Written]:
         """The most probable answer to each prompt."""
-        return self._first(self._answering(prompts, examples, Decoding(**self._answer_settings())))
+        return self._first(self._answering(prompts, examples, self._decoding()))
 
     def answers(
         self, prompts: Sequence[str], examples: Sequence[Sequence[TrainingRow]], count: int, seed: int
     ) -> list[list[str]]:
         """Several answers to each prompt, drawn at temperature 0.7."""
-        decoding = Decoding(**self._answer_settings(), temperature=0.7, samples=count, seed=seed)
+        decoding = replace(self._decoding(), temperature=0.7, samples=count, seed=seed)
         found = []
         for reply in self._replies(self._answering(prompts, examples, decoding)):
             completions = reply.completions if isinstance(reply, Generation) else ()
@@ -76,9 +77,9 @@ class Writer:
             found.append(math.exp(-reply.log_probability / reply.tokens) if known else math.inf)  # type: ignore[union-attr]
         return found
 
-    def _answer_settings(self) -> dict[str, object]:
-        stop = () if self.backend.chat.template else (_NEXT_TASK,)
-        return {"max_new_tokens": self.answer_tokens, "stop": stop}
+    def _decoding(self) -> Decoding:
+        """Of answers."""
+        return Decoding(max_new_tokens=self.answer_tokens, stop=() if self.backend.chat.template else (_NEXT_TASK,))
 
     def _answering(
         self, prompts: Sequence[str], examples: Sequence[Sequence[TrainingRow]], decoding: Decoding
