@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evalkit.fine_tuning import FineTuning, HeldOutLoss, SourceReport, Training
+from evalkit.fine_tuning import FineTuning, HeldOutLoss, Training
 from evalkit.reports.fine_tuning_words import method, shown_score
 from evalkit.reports.plan import duration, size
 from evalkit.reports.tables import Section, Table
 from evalkit.reports.text import visible
+from evalkit.training_data import SourceReport
 
 
 def training(result: FineTuning) -> Section:

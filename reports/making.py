@@ -12,7 +12,7 @@ from evalkit.reports.text import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from evalkit.sft.making.request import Making
+    from evalkit.training_data import Making
 
 
 def render(made: Making, console: Console) -> None:

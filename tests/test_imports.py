@@ -83,6 +83,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "data",
             "engine",
             "fine_tuning",
+            "training_data",
             "gating",
             "json_node",
             "languages",
@@ -105,6 +106,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {
         *(
             "fine_tuning",
+            "training_data",
             "reports",
             "files",
             "ratings",

@@ -161,9 +161,9 @@ def _check_targets(request: FineTuningRequest, roots: Sequence[str]) -> None:
 
 
 def _prepared(work: Work) -> Prepared:
-    from evalkit.fine_tuning import DataReport
     from evalkit.sft.contamination import benchmark_items
     from evalkit.sft.data import write_dropped
+    from evalkit.training_data import DataReport
 
     request = work.request
     if not request.stages:

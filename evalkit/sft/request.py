@@ -11,9 +11,10 @@ from typing import Any, Literal
 from evalkit.api import Evaluation
 from evalkit.backends.endpoint.address import is_endpoint
 from evalkit.errors import UsageError
-from evalkit.fine_tuning import ContaminationPolicy, Objective
+from evalkit.fine_tuning import Objective
 from evalkit.sft.data import CleaningOptions
 from evalkit.sft.spec import TrainingSpec
+from evalkit.training_data import ContaminationPolicy
 
 EXTRA = 'pip install "trl>=1.16,<2" "peft>=0.21" datasketch py3langid pydantic bm25s'
 """What installs everything that fine-tuning needs beside evalkit."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from evalkit.errors import TrainingDataError, UsageError
-from evalkit.fine_tuning import Contamination, DataReport, Objective, SourceReport
+from evalkit.fine_tuning import Objective
 from evalkit.sft.contamination import find_contamination
 from evalkit.sft.data import Dropped, mix, read_training_data, replay, split
 from evalkit.sft.rows import TrainingRow
+from evalkit.training_data import Contamination, DataReport, SourceReport
 
 if TYPE_CHECKING:
     from evalkit.data import DataOptions

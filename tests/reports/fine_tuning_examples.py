@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.fine_tuning import (
-    Contamination,
-    DataReport,
     Drift,
     FineTuning,
     HeldOutLoss,
     OutputChange,
-    Overlap,
     PairAccuracy,
-    Quantiles,
     RetrievalTable,
     SeedSpread,
     SmallEvaluation,
-    SourceReport,
     StageMatrix,
-    TaskContamination,
-    TokenReport,
     Training,
 )
 from evalkit.sft.gate import policy
+from evalkit.training_data import (
+    Contamination,
+    DataReport,
+    Overlap,
+    Quantiles,
+    SourceReport,
+    TaskContamination,
+    TokenReport,
+)
 from tests.reports.comparison_examples import HOSTILE, example_comparison
 
 LENGTHS = Quantiles(5, 20, 40, 60, 200, 300)

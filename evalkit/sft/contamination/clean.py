@@ -12,10 +12,10 @@ from evalkit.comparing.compare import compare
 from evalkit.comparing.consistency import recomputed
 from evalkit.comparing.groups import group_weights
 from evalkit.comparison import Comparison
-from evalkit.fine_tuning import Contamination
 from evalkit.gating.subset import with_group_scores
 from evalkit.results import GroupResult, MetricValue, Run, Sample, TaskResult
 from evalkit.summaries import UNSCORED
+from evalkit.training_data import Contamination
 
 _SHOWN = 5
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.errors import TrainingDataError
-from evalkit.fine_tuning import Contamination, ContaminationPolicy, Overlap, TaskContamination
 from evalkit.sft.contamination.forms import Benchmark, prepare
 from evalkit.sft.contamination.items import BenchmarkItems
 from evalkit.sft.contamination.ngrams import hashes, joined
@@ -19,6 +18,7 @@ from evalkit.sft.contamination.overlaps import STRENGTH, Found, overlaps_by_task
 from evalkit.sft.contamination.row_texts import row_texts
 from evalkit.sft.contamination.short import ShortItems, WholeMatch
 from evalkit.sft.rows import TrainingRow
+from evalkit.training_data import Contamination, ContaminationPolicy, Overlap, TaskContamination
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evalkit.fine_tuning import Evidence, Overlap
 from evalkit.sft.contamination.forms import Benchmark
 from evalkit.sft.contamination.items import BenchmarkItem
 from evalkit.sft.contamination.row_texts import row_texts
 from evalkit.sft.contamination.short import WholeMatch
 from evalkit.sft.contamination.words import words
 from evalkit.sft.rows import TrainingRow
+from evalkit.training_data import Evidence, Overlap
 from evalkit.word_index import UNSPACED
 
 if TYPE_CHECKING:

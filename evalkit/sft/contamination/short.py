@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evalkit.fine_tuning import Evidence
 from evalkit.sft.contamination.forms import Benchmark, Form
 from evalkit.sft.contamination.row_texts import Exchange, without_labels
 from evalkit.sft.contamination.words import symbols
+from evalkit.training_data import Evidence
 
 TELLING = 5
 """Words that a question must have for its presence alone to say anything."""

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import TrainingDataError
-from evalkit.fine_tuning import DataReport, Quantiles, SourceReport
 from evalkit.sft.data.cleaning import Cleaned, CleaningOptions, clean
 from evalkit.sft.data.dropped import Dropped
 from evalkit.sft.data.shapes import InvalidRowError, conversation, shape_of
 from evalkit.sft.rows import TrainingRow
+from evalkit.training_data import DataReport, Quantiles, SourceReport
 
 if TYPE_CHECKING:
     from evalkit.data import DataOptions

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from evalkit.sft.making.make import make_training_data
-from evalkit.sft.making.request import Making, MakingRequest
+from evalkit.sft.making.request import MakingRequest
 
-__all__ = ["Making", "MakingRequest", "make_training_data"]
+__all__ = ["MakingRequest", "make_training_data"]

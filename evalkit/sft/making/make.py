@@ -16,9 +16,10 @@ from evalkit.files import atomic_writer, check_writable
 from evalkit.runner.progress import Progress, Silent
 from evalkit.sft.making.filters import REASONS
 from evalkit.sft.making.journal import Journal
-from evalkit.sft.making.request import SCHEMA, Making, MakingRequest
+from evalkit.sft.making.request import SCHEMA, MakingRequest
 from evalkit.sft.making.rounds import Rounds
 from evalkit.sft.rows import TrainingRow
+from evalkit.training_data import Making
 
 SEEDS = 3
 """Seeds at least: from fewer the model copies."""

@@ -1,4 +1,4 @@
-"""What a user asks of `evalkit sft-data`, and what comes of it."""
+"""What a user asks of `evalkit sft-data`."""
 
 from __future__ import annotations
 
@@ -80,8 +80,9 @@ class MakingRequest:
 
     def configuration(self) -> dict[str, Any]:
         """Every setting that decides the rows, as JSON values."""
+        model = self.evaluation.model
         return {
-            "model": str(self.evaluation.model),
+            "model": model if isinstance(model, str) else model.info.name,
             "seeds": self.seeds,
             "count": self.count,
             "mapping": dict(self.mapping),
@@ -96,39 +97,3 @@ class MakingRequest:
             "agree": self.agree,
             "verified": self.verify is not None,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What was made.
-
-    Attributes:
-        output: File of the rows.
-        wanted: Rows asked for.
-        kept: Rows made.
-        grown: Prompts that the model wrote.
-        rejected: Reason -> how many of them were rejected for it, in the order of the filters.
-        surplus: Good ones beyond what was asked for.
-        rounds: Rounds done.
-        seconds: It took, all processes together.
-        seeds: Rows grown from.
-        first: Some of the rows: (prompt, answer).
-        files: What it is -> path.
-    """
-
-    output: Path
-    wanted: int
-    kept: int
-    grown: int
-    rejected: Mapping[str, int]
-    surplus: int
-    rounds: int
-    seconds: float
-    seeds: int
-    first: tuple[tuple[str, str], ...]
-    files: Mapping[str, Path]
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether there are as many rows as asked for."""
-        return self.kept >= self.wanted

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from evalkit.comparison import Comparison, Verdict
-from evalkit.fine_tuning import Contamination, Drift, OutputChange, Training
+from evalkit.fine_tuning import Drift, OutputChange, Training
+from evalkit.training_data import Contamination
 
 PERPLEXITY_RISE = 1.10
 """General text that is so much harder to predict: a tenth is far beyond what a useful small tuning costs."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import TrainingDataError, UsageError
-from evalkit.fine_tuning import Quantiles
 from evalkit.sft.rows import Message, TrainingRow
 from evalkit.sft.spec import TrainingSpec
+from evalkit.training_data import Quantiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import EvaluationError, ModelError, OutputError, UsageError
-from evalkit.fine_tuning import PairAccuracy, SmallEvaluation, TokenReport, Training
+from evalkit.fine_tuning import PairAccuracy, SmallEvaluation, Training
 from evalkit.models import ModelOptions
 from evalkit.models.quiet import quiet_libraries
 from evalkit.runner.progress import Progress, Silent
@@ -22,6 +22,7 @@ from evalkit.sft.rows import TrainingRow
 from evalkit.sft.spec import TrainingSpec
 from evalkit.sft.store import read_result, write_result
 from evalkit.sft.training.tokens import Tokenized, tokenize
+from evalkit.training_data import TokenReport
 
 if TYPE_CHECKING:
     from evalkit.sft.training.losses import HeldOut

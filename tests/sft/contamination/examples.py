@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evalkit.documents import MultipleChoice
-from evalkit.fine_tuning import Contamination, Overlap
 from evalkit.sft.contamination import BenchmarkItem, BenchmarkItems, benchmark_item, find_contamination
 from evalkit.sft.rows import Message, TrainingRow
+from evalkit.training_data import Contamination, Overlap
 
 FILLER = "the quick brown fox jumped over a lazy dog while seven clever wizards brewed strong coffee near some old mill"
 

@@ -15,11 +15,11 @@ import evalkit
 from evalkit import DataSource, MockModel, OpenQuestion, Task
 from evalkit.comparing.compare import compare
 from evalkit.comparing.consistency import check_consistency
-from evalkit.fine_tuning import Contamination, Overlap, TaskContamination
 from evalkit.requests import Generate
 from evalkit.results import MetricValue, Run, Sample
 from evalkit.sft.contamination import clean_comparison
 from evalkit.sft.contamination.clean import clean_run
+from evalkit.training_data import Contamination, Overlap, TaskContamination
 from tests.gating.examples import flipped, model, values
 from tests.result_examples import group, task_result, text_result
 

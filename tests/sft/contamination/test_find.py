@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evalkit.errors import TrainingDataError
-from evalkit.fine_tuning import ContaminationPolicy
 from evalkit.sft.contamination import BenchmarkItem, BenchmarkItems, find_contamination
 from evalkit.sft.contamination import ngrams as ngrams_module
 from evalkit.sft.contamination.forms import ngram_size
 from evalkit.sft.contamination.words import words
 from evalkit.sft.rows import Message, TrainingRow
+from evalkit.training_data import ContaminationPolicy
 from tests.sft.contamination.examples import FILLER, chat, found, item, long_items, multiple_choice, overlaps, plain
 
 ITEMS = long_items()

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from evalkit.fine_tuning import Contamination, Drift, HeldOutLoss, OutputChange, Overlap, TaskContamination, Training
+from evalkit.fine_tuning import Drift, HeldOutLoss, OutputChange, Training
 from evalkit.sft.outcome import alarms
+from evalkit.training_data import Contamination, Overlap, TaskContamination
 from tests.reports.fine_tuning_examples import training
 
 
