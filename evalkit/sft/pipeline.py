@@ -109,7 +109,7 @@ def _steps(work: Work, asked: Policy | None) -> FineTuning:
         base=request.base,
         tuned=tuned,
         command=request.command,
-        configuration={**request.configuration(), "versions": versions()},
+        configuration={**request.configuration(), **request.judging(), "versions": versions()},
         targets=request.targets,
         data=prepared.report if prepared.report.sources else None,
         contamination=prepared.contamination,

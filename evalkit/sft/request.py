@@ -159,6 +159,15 @@ class FineTuningRequest:
             **({"retrieve": self.retrieve, "passages": self.passages} if self.retrieve else {}),
         }
 
+    def judging(self) -> dict[str, Any]:
+        """What decides the verdicts and neither scores nor weights, so that it may change from call to call."""
+        return {
+            "targets": list(self.targets),
+            "margin": self.margin,
+            "require_gain": list(self.require_gain),
+            "max_forget": list(self.max_forget),
+        }
+
     def _trained(self) -> dict[str, Any]:
         spec = self.spec.to_json()
         del spec["objective"], spec["seed"]

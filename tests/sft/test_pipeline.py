@@ -123,6 +123,7 @@ def test_one_call_from_data_to_verdict(model: str, folder: Path) -> None:
     document = json.loads((out / "sft.json").read_text())
     assert document["verdicts"]["sounds"] == "gained"
     assert document["configuration"]["training"]["learning_rate"] == 1e-2
+    assert document["configuration"]["targets"] == ["sounds"]
     assert document["exit_code"] == 0
     assert not list(out.glob(".drift*"))
     page = (out / "report.html").read_text()
@@ -201,6 +202,17 @@ def test_two_models_are_compared_without_training(model: str, folder: Path) -> N
     assert trained.comparison is not None
     assert result.comparison.tasks["sounds"].change == trained.comparison.tasks["sounds"].change
     assert result.drift == trained.drift
+
+
+def test_data_of_a_tuned_model_are_searched_for_the_test(model: str, folder: Path) -> None:
+    """Nothing is trained, and the rows that the model was trained on elsewhere are looked at all the same."""
+    rows = [json.loads(line) for line in (folder / "sounds.jsonl").read_text().splitlines()]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = fine_tune(make_request(model, folder, tuned=model, contamination="flag-eval"))
+    assert result.trainings == ()
+    assert result.contamination is not None
+    assert result.contamination.found == 24
+    assert any("items of sounds were trained on" in alarm for alarm in result.alarms)
 
 
 def test_a_model_against_itself_raises_the_alarm(model: str, folder: Path) -> None:

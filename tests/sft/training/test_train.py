@@ -234,6 +234,22 @@ def test_packing_trains_on_the_same_tokens(model: str, tmp_path: Path) -> None:
     assert packed.losses[-1][1] < packed.losses[0][1]
 
 
+def test_bfloat16_keeps_the_weights_in_float32(model: str, tmp_path: Path) -> None:
+    spec = TrainingSpec(**{**SPEC.to_json(), "precision": "bfloat16", "lora_rank": 0})
+    training = trained(model, tmp_path, spec)
+    assert training.settings["bfloat16"] is True
+    assert training.losses[-1][1] < training.losses[0][1]
+    assert {one.dtype for one in weights(training.model).values()} == {torch.float32}
+
+
+def test_an_adapter_is_trained_further(model: str, tmp_path: Path) -> None:
+    first = trained(model, tmp_path / "first")
+    further = trained(first.model, tmp_path / "further")
+    assert further.model.startswith("peft:")
+    assert further.held_out[0].loss == pytest.approx(first.held_out[-1].loss, abs=1e-5)
+    assert further.held_out[-1].loss < first.held_out[-1].loss
+
+
 # --- preference pairs
 
 
