@@ -27,6 +27,7 @@ from evalkit.fine_tuning import (
 from evalkit.retrieval import Retrieval
 from evalkit.runner.progress import Progress, Silent
 from evalkit.sft.evaluations import evaluated, release_memory, small_evaluation
+from evalkit.sft.extra import require_extra
 from evalkit.sft.gate import policy
 from evalkit.sft.request import FineTuningRequest, versions
 from evalkit.sft.stages import Prepared, Stage, prepare
@@ -82,6 +83,7 @@ def fine_tune(request: FineTuningRequest, progress: Progress | None = None) -> F
         EvalkitError: See `evalkit.errors`; the same call continues after whatever it was.
     """
     request.check()
+    require_extra()
     roots, data = _asked(request)
     _check_targets(request, roots)
     asked = policy(request.require_gain, request.max_forget, request.targets, roots)

@@ -16,9 +16,6 @@ from evalkit.sft.data import CleaningOptions
 from evalkit.sft.spec import TrainingSpec
 from evalkit.training_data import ContaminationPolicy
 
-EXTRA = 'pip install "trl>=1.16,<2" "peft>=0.21" datasketch py3langid pydantic bm25s'
-"""What installs everything that fine-tuning needs beside evalkit."""
-
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 """Libraries whose version may change a training; recorded with the configuration."""
 

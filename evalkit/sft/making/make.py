@@ -14,6 +14,7 @@ from evalkit import __version__
 from evalkit.errors import InterruptedRunError, TrainingDataError, UsageError
 from evalkit.files import atomic_writer, check_writable
 from evalkit.runner.progress import Progress, Silent
+from evalkit.sft.extra import require_extra
 from evalkit.sft.making.filters import REASONS
 from evalkit.sft.making.journal import Journal
 from evalkit.sft.making.request import SCHEMA, MakingRequest
@@ -41,6 +42,7 @@ def make_training_data(request: MakingRequest, progress: Progress | None = None)
         EvalkitError: The model cannot be loaded or asked.
     """
     request.check()
+    require_extra()
     progress = progress or Silent()
     try:
         return _made(request, progress)

@@ -14,23 +14,6 @@ from evalkit.sft.spec import TrainingSpec
 if TYPE_CHECKING:
     from evalkit.models import LoadedModel
 
-INSTALL = 'pip install "trl>=1.16,<2" "peft>=0.21" datasketch py3langid pydantic'
-
-
-def require_libraries() -> None:
-    """Checks that what trains is installed.
-
-    Raises:
-        ModelError: It is not.
-    """
-    import importlib.util
-
-    missing = [
-        name for name in ("trl", "peft", "datasets", "accelerate", "pydantic") if not importlib.util.find_spec(name)
-    ]
-    if missing:
-        raise ModelError(f"fine-tuning needs {', '.join(missing)}, which is not installed", hint=f"run: {INSTALL}")
-
 
 def check_devices(device: str) -> None:
     """TRL refuses several visible GPUs without a launcher.

@@ -68,9 +68,8 @@ def train(
         OutputError: The disk is full.
         UsageError: The folder holds another training.
     """
-    from evalkit.sft.training.model import check_devices, require_libraries
+    from evalkit.sft.training.model import check_devices
 
-    require_libraries()
     check_devices(options.device)
     progress = progress or Silent()
     done, checkpoints = output / "training.json", output / "checkpoints"
