@@ -47,9 +47,11 @@ class Writer:
         self.prompt_tokens, self.answer_tokens = prompt_tokens, answer_tokens
 
     def grow(self, examples: Sequence[Sequence[str]], temperature: float, top_p: float, seed: int) -> list[Written]:
-        """A new prompt for each set of examples."""
+        """A new prompt for each set of examples; it ends with its paragraph where those of all examples do."""
+        paragraphs = any("\n\n" in prompt for shown in examples for prompt in shown)
+        stop = (_NEXT_TASK,) if paragraphs else (_NEXT_TASK, "\n\n")
         decoding = Decoding(
-            max_new_tokens=self.prompt_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=(_NEXT_TASK,)
+            max_new_tokens=self.prompt_tokens, temperature=temperature, top_p=top_p, seed=seed, stop=stop
         )
         requests = [self._asked(_list_of(shown), decoding, chat=self.backend.chat.only) for shown in examples]
         return [Written(_task_of(one.text), one.finish) for one in self._first(requests)]

@@ -211,6 +211,14 @@ def test_without_a_template_seeds_show_how_answers_look(seeds: str, tmp_path: Pa
     assert all(prompt.count("Task: ") == 5 and prompt.count("Answer: ") == 4 for prompt in answering)
 
 
+@pytest.mark.parametrize(("seed", "grown"), [("One line?", "New task"), ("Two\n\nparagraphs?", "New task\n\nand more")])
+def test_a_prompt_ends_with_its_paragraph_where_those_of_the_seeds_do(tmp_path: Path, seed: str, grown: str) -> None:
+    from evalkit.sft.making.writing import Writer
+
+    writer = Writer(MockModel(texts=lambda _: " New task\n\nand more\nTask 3: no"), 50, 50)
+    assert [one.text for one in writer.grow([[seed, "Other?"]], 0.8, 1.0, 0)] == [grown]
+
+
 def test_a_model_that_takes_turns_only_is_asked_in_turns_and_without_perplexity(seeds: str, tmp_path: Path) -> None:
     def chat(one: Generate) -> str | list[str]:
         assert one.messages
