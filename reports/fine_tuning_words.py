@@ -66,10 +66,9 @@ def verdict_word(change: Change) -> str:
 def verdict_rows(comparison: Comparison, targets: Sequence[str], *, expand: bool = False) -> list[ChangeRow]:
     """The rows of a comparison in the words of fine-tuning, those of the targets first and marked."""
     blocks: list[list[ChangeRow]] = []
-    rows = change_rows(comparison, expand=expand)
-    if targets and comparison.overall is not None:
-        rows = rows[:-1]  # a mean over what should move and what should not says nothing
-    for row in rows:
+    # a mean over what should move and what should not says nothing
+    shown = replace(comparison, overall=None) if targets else comparison
+    for row in change_rows(shown, expand=expand):
         if row.depth == 0:
             blocks.append([])
         blocks[-1].append(replace(row, verdict=retention(row.change).value))

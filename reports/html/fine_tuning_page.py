@@ -15,7 +15,7 @@ from evalkit.reports.fine_tuning_words import headline, method
 from evalkit.reports.html.charts import Chart
 from evalkit.reports.html.comparison_page import Chip, comparison_context
 from evalkit.reports.html.training_plots import score_chart, training_chart
-from evalkit.reports.html.verdicts import KIND, MEAN, ChangeRow
+from evalkit.reports.html.verdicts import KIND, ChangeRow
 from evalkit.reports.tables import Section
 from evalkit.reports.text import visible
 
@@ -99,15 +99,13 @@ def _nothing_compared() -> dict[str, Any]:
 
 def _compared(result: FineTuning, comparison: Comparison) -> dict[str, Any]:
     """The parts of the comparison's page, in the words of fine-tuning."""
-    context = comparison_context(comparison)
+    # a mean over what should move and what should not says nothing
+    context = comparison_context(replace(comparison, overall=None) if result.targets else comparison)
     targets = {visible(name) for name in result.targets}
     context["rows"] = [_reworded(row, targets) for row in context["rows"]]
     context["others"] = [_reworded(row, set()) for row in context["others"]]
     context["tally"] = [(kind, number, WORDS.get(word, word)) for kind, number, word in context["tally"]]
-    if result.targets:  # a mean over what should move and what should not says nothing
-        context["overall"] = ""
-        context["rows"] = [row for row in context["rows"] if row.name != MEAN]
-    elif comparison.overall is not None:
+    if comparison.overall is not None and not result.targets:
         context["overall_mark"] = (KIND[comparison.overall.verdict], retention(comparison.overall).value)
     return {**context, "has_comparison": True}
 

@@ -57,6 +57,7 @@ def test_everything_is_on_the_page(whole: str) -> None:
     assert "Scores during training" in whole
     assert '"torch": "2.13.0"' in whole.replace("&#34;", '"')
     assert "(target)" in whole
+    assert "mean over tasks" not in whole
 
 
 def test_every_link_in_the_page_leads_somewhere(whole: str) -> None:
