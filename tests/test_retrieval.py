@@ -154,6 +154,33 @@ def test_a_run_puts_them_before_the_question_and_says_so(model: str, folder: Pat
     assert "retrieval" in [one.field for one in judged.conditions]
 
 
+@pytest.mark.parametrize("limit", [None, 1])
+def test_passages_are_another_question_also_of_other_documents(
+    model: str, folder: Path, corpus: str, limit: int | None
+) -> None:
+    """Prompts of unlike documents have unlike hashes: what was put into them must be told by the settings."""
+    given = {"model": model, "tasks": str(folder / "animals.yaml"), "device": "cpu"}
+    other = folder / "other.txt"
+    other.write_text("A cow says moo. Zzz.\n")
+    evalkit.run(**given, output=folder / "plain.json")
+    evalkit.run(**given, output=folder / "one.json", retrieve=corpus, limit=limit)
+    evalkit.run(**given, output=folder / "two.json", retrieve=str(other))
+    for before, after in (("plain", "one"), ("one", "two"), ("one", "plain")):
+        judged = evalkit.compare(folder / f"{before}.json", folder / f"{after}.json")
+        assert [one.field for one in judged.conditions if one.blocks] == ["prompt"]
+        allowed = evalkit.compare(folder / f"{before}.json", folder / f"{after}.json", allow=["prompt"])
+        assert not [one.field for one in allowed.conditions if one.blocks and not one.allowed]
+
+
+def test_a_corpus_of_which_nothing_fits_asks_the_same(model: str, folder: Path, corpus: str) -> None:
+    given = {"model": model, "tasks": str(folder / "animals.yaml"), "device": "cpu"}
+    (folder / "other.txt").write_text("nothing of the kind\n")
+    evalkit.run(**given, output=folder / "plain.json")
+    evalkit.run(**given, output=folder / "with.json", retrieve=str(folder / "other.txt"), limit=1)
+    judged = evalkit.compare(folder / "plain.json", folder / "with.json")
+    assert not [one.field for one in judged.conditions if one.blocks]
+
+
 def test_examples_stay_shared_and_have_no_passages(model: str, folder: Path, corpus: str) -> None:
     (folder / "animals.yaml").write_text(TASK.replace("shots_data: shots.jsonl\n", ""))
     rows = [{"prompt": f"Who says moo, {at}?", "completion": "cow"} for at in range(4)]

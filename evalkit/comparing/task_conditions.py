@@ -94,6 +94,7 @@ def _asked(before: Run, after: Run, first: TaskResult, second: TaskResult) -> It
     systems = [run.settings.get("system") for run in (before, after)]
     if systems[0] != systems[1]:
         causes.append(_found("system prompt", [shown(system) for system in systems], True))
+    causes += _passages(before, after, first, second)
     yield from causes
     if known and not causes:
         cut = any(
@@ -104,6 +105,20 @@ def _asked(before: Run, after: Run, first: TaskResult, second: TaskResult) -> It
         )
         hashes = [f"sha256 {task.prompt_sha256[:12]}" for task in (first, second)]
         yield _found("prompt", hashes, not cut)
+
+
+def _passages(before: Run, after: Run, first: TaskResult, second: TaskResult) -> Iterator[Found]:
+    """Passages in the prompts, told by the settings: runs of unlike documents have no hashes that could tell."""
+    corpora = [run.settings.get("retrieval") for run in (before, after)]
+    if corpora[0] != corpora[1] and any(task.settings.get("with_passages") for task in (first, second)):
+        yield _found("prompt", [_corpus(corpus) for corpus in corpora], True)
+
+
+def _corpus(retrieval: Any) -> str:
+    if not isinstance(retrieval, Mapping):
+        return "without passages"
+    corpus, sha256 = retrieval.get("corpus"), str(retrieval.get("sha256"))[:12]
+    return f"{retrieval.get('passages')} passages of {corpus}, sha256 {sha256}"
 
 
 def _shots(first: TaskResult, second: TaskResult) -> Iterator[Found]:

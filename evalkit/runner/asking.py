@@ -142,5 +142,5 @@ def _too_long(one: Asked, length: int, limit: int, settings: RunSettings) -> Ove
     return OverLengthError(
         f"document {one.item.index} of {one.run.key} needs {length} tokens{even}, but the model takes {limit}",
         hint="--over-length drop-shots leaves examples out, truncate cuts on the left (as lm-eval does), skip leaves "
-        "the document out; or ask for fewer --shots",
+        f"the document out; or ask for fewer {'--passages or ' if settings.retrieval else ''}--shots",
     )

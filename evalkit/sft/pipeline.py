@@ -103,6 +103,8 @@ def _steps(work: Work, asked: Policy | None) -> FineTuning:
     request = work.request
     scored = not any(stage.objective == "reward" for stage in prepared.stages)
     base = _base(work) if scored else None
+    if scored:
+        _with_passages(work, request.base, "base")  # what cannot be asked with passages is told before training
     trainings = _trainings(work, prepared.stages, scored)
     tuned = request.tuned if request.tuned is not None else trainings[0].model
     result = FineTuning(
@@ -168,7 +170,10 @@ def _prepared(work: Work) -> Prepared:
     from evalkit.training_data import DataReport
 
     request = work.request
+    corpus = _corpus(request)
     if not request.stages:
+        if corpus:
+            work.workspace.keep_sources(corpus)
         return Prepared((), DataReport(()), (), None)
     items = None
     if request.contamination != "ignore" and request.method != "reward":
@@ -178,13 +183,20 @@ def _prepared(work: Work) -> Prepared:
     work.progress.stage("reading the training data")
     with work.step("data"):
         prepared = prepare(request, work.data, items)
-    work.workspace.keep_sources({source.name: source.sha256 for source in prepared.report.sources})
+    work.workspace.keep_sources({**{source.name: source.sha256 for source in prepared.report.sources}, **corpus})
     if prepared.dropped:
         write_dropped(work.workspace.path("dropped.jsonl"), prepared.dropped)
         prepared = replace(prepared, report=replace(prepared.report, dropped_file="dropped.jsonl"))
     for line in _described(prepared):
         work.progress.note(line)
     return prepared
+
+
+def _corpus(request: FineTuningRequest) -> dict[str, str]:
+    """The corpus by its hash: results with passages of an earlier one must not be taken for results with this one."""
+    if request.retrieve is None:
+        return {}
+    return {f"--retrieve {request.retrieve}": Retrieval(request.retrieve, request.passages).sha256}
 
 
 def _described(prepared: Prepared) -> Iterator[str]:
@@ -313,13 +325,27 @@ def _retrieval(work: Work, model: str) -> RetrievalTable | None:
         return None
     from evalkit.sft.outcome import retrieval_table
 
-    given = {"retrieve": request.retrieve, "passages": request.passages}
+    _with_passages(work, model, "tuned")
+    files = [folder.path(f"{side}{ending}.json") for side in ("base", "tuned") for ending in ("", "-retrieval")]
+    return retrieval_table(*files, margin=request.margin)
+
+
+def _with_passages(work: Work, model: str, side: str) -> None:
+    """Evaluates the base or the tuned model with passages, where there are any."""
+    request = work.request
+    if request.retrieve is None:
+        return
+    output = work.workspace.path(f"{side}-retrieval.json")
     with work.step("retrieval"):
-        files = [folder.path("base-retrieval.json"), folder.path("tuned-retrieval.json")]
-        evaluated(request, request.base, files[0], work.progress, "base with passages", **given)
-        evaluated(request, model, files[1], work.progress, "tuned with passages", **given)
-    plain = folder.path("base.json"), folder.path("tuned.json")
-    return retrieval_table(plain[0], files[0], plain[1], files[1], margin=request.margin)
+        evaluated(
+            request,
+            model,
+            output,
+            work.progress,
+            f"{side} with passages",
+            retrieve=request.retrieve,
+            passages=request.passages,
+        )
 
 
 def _gated(work: Work, asked: Policy | None) -> GateResult | None:

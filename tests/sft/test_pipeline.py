@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from evalkit.api import Evaluation
-from evalkit.errors import EvalkitError, InterruptedRunError, UsageError
+from evalkit.errors import EvalkitError, InterruptedRunError, OverLengthError, UsageError
 from evalkit.fine_tuning import FineTuning
 from evalkit.sft.pipeline import fine_tune
 from evalkit.sft.request import FineTuningRequest
@@ -17,6 +17,8 @@ from evalkit.sft.spec import TrainingSpec
 from tests.sft.examples import ANIMALS, SOUNDS, chat_model, pairs, sounds, write_rows
 
 SPEC = TrainingSpec(learning_rate=1e-2, batch_size=8, max_steps=40, held_out_every=10, patience=0)
+
+SHORT = TrainingSpec(learning_rate=1e-2, batch_size=8, max_steps=4, held_out_every=4, patience=0)
 
 TASK = """\
 task: {name}
@@ -309,6 +311,27 @@ def test_retrieval_stands_beside_training(model: str, folder: Path) -> None:
     assert table.with_tuned.tasks["sounds"].change.after == table.on_tuned.tasks["sounds"].change.after
     with pytest.raises(EvalkitError, match="there is no file"):
         fine_tune(make_request(model, folder, "other", retrieve="absent.jsonl"))
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_another_corpus_does_not_continue_a_fine_tuning(model: str, folder: Path, trained: bool) -> None:
+    corpus = folder / "corpus.jsonl"
+    corpus.write_text('{"text": "The cow says moo."}\n')
+    what = {"spec": SHORT} if trained else {"tuned": model, "data": ()}
+    asked = make_request(model, folder, tasks="sounds", retrieve=str(corpus), **what)
+    fine_tune(asked)
+    fine_tune(asked)  # the same one does
+    corpus.write_text('{"text": "The cow says woof."}\n')
+    with pytest.raises(UsageError, match=r"--retrieve .*corpus.jsonl changed since"):
+        fine_tune(asked)
+
+
+def test_passages_too_long_are_told_before_training(model: str, folder: Path) -> None:
+    (folder / "corpus.jsonl").write_text(json.dumps({"text": "What does the cow say? " * 400}) + "\n")
+    with pytest.raises(OverLengthError) as told:
+        fine_tune(make_request(model, folder, tasks="sounds", retrieve=str(folder / "corpus.jsonl")))
+    assert "--passages" in str(told.value.hint)
+    assert not (folder / "out/model").exists()
 
 
 @pytest.mark.parametrize(
