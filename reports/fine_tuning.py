@@ -9,7 +9,7 @@ from evalkit.fine_tuning import FineTuning
 from evalkit.reports.changes import listed_flips, remarks
 from evalkit.reports.comparison_table import _fits, print_changes, print_flips
 from evalkit.reports.fine_tuning_sections import sections
-from evalkit.reports.fine_tuning_words import headline, reasons, verdict_rows
+from evalkit.reports.fine_tuning_words import gate_reasons, headline, reasons, verdict_rows
 from evalkit.reports.tables import Section, Table
 from evalkit.reports.terminal import _characters, _is_ascii
 from evalkit.reports.text import visible
@@ -45,6 +45,8 @@ def render(result: FineTuning, console: Console, folder: Path | None = None) -> 
     if result.gate is not None:
         style = "green" if result.gate.exit_code == 0 else "bold red"
         line(f"gate: {visible(result.gate.headline())}", style)
+        for text in gate_reasons(result):
+            line(f"  {text}")
     if result.comparison is not None:
         console.print()
         print_changes(verdict_rows(result.comparison, result.targets), result.comparison.alpha, console, plain)

@@ -70,6 +70,8 @@ def _training_facts(training: Training) -> Iterator[tuple[str, str]]:
         lengths = f"median {tokens.lengths.median:g}, 99% {tokens.lengths.p99:g}, longest {tokens.lengths.maximum:g}"
         cut = f"; {tokens.truncated:,} cut at {tokens.max_length:,}" if tokens.truncated else ""
         yield "tokens a row", f"{lengths}{cut}"
+    if tokens.lost_end:
+        yield "rows that lost their end of turn", f"{tokens.lost_end:,}: they teach the model not to stop"
     if tokens.without_labels:
         yield "rows without anything to train on", f"{tokens.without_labels:,}, left out"
     yield (
@@ -100,7 +102,10 @@ def during(result: FineTuning) -> Section:
     names = list(dict.fromkeys(name for one in small for name in one.scores))
     headings = ("step", *(f"{visible(name)} (n {small[0].n.get(name, 0)})" for name in names))
     rows = tuple(
-        (f"{one.step:,}", *(shown_score(one.scores[name]) if name in one.scores else "" for name in names))
+        (
+            f"{one.step:,}",
+            *(shown_score(result, name, one.scores[name]) if name in one.scores else "" for name in names),
+        )
         for one in small
     )
     line = "the live model on a small slice of each task: a sign of life, too small for a verdict"
@@ -115,11 +120,22 @@ def data(result: FineTuning) -> Section:
     lines = []
     if report.conflicts:
         lines.append(
-            f"{len(report.conflicts)} prompts stand with different answers, as: {visible(report.conflicts[0])}"
+            f"{len(report.conflicts)} {'prompt stands' if len(report.conflicts) == 1 else 'prompts stand'} with different "
+            f"answers, as: {visible(report.conflicts[0])}"
         )
     if report.drawn:
         lines.append("rows drawn for an epoch: " + _counts(report.drawn))
-    headings = ("source", "form", "rows", "kept", "dropped", "kept, but odd", "languages", "characters, median to 99%")
+    headings = (
+        "source",
+        "sha256",
+        "form",
+        "rows",
+        "kept",
+        "dropped",
+        "kept, but odd",
+        "languages",
+        "characters, median to 99%",
+    )
     table = Table("Training data", headings, tuple(map(_source_cells, report.sources)))
     return Section("data", "Training data", tuple(lines), (table,))
 
@@ -128,6 +144,7 @@ def _source_cells(source: SourceReport) -> tuple[str, ...]:
     lengths = source.characters
     return (
         visible(source.name),
+        visible(source.sha256[:12]),
         source.format,
         f"{source.rows:,}",
         f"{source.kept:,}",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 from evalkit.comparing import amounts
 from evalkit.comparison import Change, Comparison
 from evalkit.fine_tuning import FineTuning, PairAccuracy
 from evalkit.reports.changes import score
 from evalkit.reports.fine_tuning_making import cost, data, during, training, which
-from evalkit.reports.fine_tuning_words import share, shown_score, verdict_word
+from evalkit.reports.fine_tuning_words import share, shown_score, targets_first, verdict_word
 from evalkit.reports.tables import Section, Table
 from evalkit.reports.text import visible
 
@@ -43,15 +45,18 @@ def _clean(result: FineTuning) -> Section:
     if result.clean is None:
         return Section("clean", "")
     line = "the same comparison over the items that no training row holds"
-    return Section("clean", "On clean items", (line,), (change_table("Clean items", result.clean),))
+    return Section("clean", "On clean items", (line,), (change_table("Clean items", result.clean, result.targets),))
 
 
-def change_table(caption: str, comparison: Comparison) -> Table:
-    """Roots with their scores, difference, interval and verdict."""
-    headings = ("task", "n", "before", "after", "change", f"{100 * (1 - comparison.alpha):g}% interval", "verdict")
-    return Table(
-        caption, headings, tuple(_change_cells(name, comparison.tasks[name].change) for name in comparison.roots)
+def change_table(caption: str, comparison: Comparison, targets: Sequence[str]) -> Table:
+    """Roots with their scores, difference, interval and verdict, targets first and marked."""
+    level = f"{100 * (1 - comparison.alpha):g}% interval"
+    headings = ("task", "n", "before", "after", "change", level, "fixed/broken", "verdict")
+    rows = (
+        _change_cells(f"{name} (target)" if name in targets else name, comparison.tasks[name].change)
+        for name in targets_first(comparison.roots, targets)
     )
+    return Table(caption, headings, tuple(rows))
 
 
 def _change_cells(name: str, change: Change) -> tuple[str, ...]:
@@ -62,6 +67,7 @@ def _change_cells(name: str, change: Change) -> tuple[str, ...]:
         score(change, change.after),
         amounts.step(change, change.difference),
         amounts.limits(change.interval, amounts.is_share(change)),
+        f"{change.fixed:,}/{change.broken:,}",
         verdict_word(change),
     )
 
@@ -139,13 +145,14 @@ def _seeds(result: FineTuning) -> Section:
     rows = []
     for one in result.seeds:
         values = list(one.after.values())
+        shown = partial(shown_score, result, one.task)
         rows.append(
             (
                 visible(one.task),
                 visible(one.metric),
-                shown_score(one.before),
-                f"{shown_score(one.mean)} ± {shown_score(one.stddev)}",
-                f"{shown_score(min(values))} to {shown_score(max(values))}",
+                shown(one.before),
+                f"{shown(one.mean)} ± {shown(one.stddev)}",
+                f"{shown(min(values))} to {shown(max(values))}",
                 f"{one.differing:,} of {one.n:,}",
             )
         )
@@ -163,9 +170,9 @@ def _stages(result: FineTuning) -> Section:
         "after",
         *(f"{visible(task)} {visible(name)}" for task, name in zip(matrix.tasks, matrix.metrics, strict=True)),
     )
-    rows = [("base", *map(shown_score, matrix.base))]
+    rows = [("base", *map(partial(shown_score, result), matrix.tasks, matrix.base))]
     rows += [
-        (f"{number} {visible(name)}", *map(shown_score, scores))
+        (f"{number} {visible(name)}", *map(partial(shown_score, result), matrix.tasks, scores))
         for number, (name, scores) in enumerate(zip(matrix.stages, matrix.scores, strict=True), 1)
     ]
     summary = (

@@ -8,7 +8,8 @@ from dataclasses import replace
 from evalkit.comparing.amounts import amount, number, step
 from evalkit.comparison import Change, Comparison
 from evalkit.fine_tuning import FineTuning, Retention, Training, retention
-from evalkit.reports.changes import ChangeRow, change_rows
+from evalkit.reports.changes import ChangeRow, change_rows, score
+from evalkit.reports.gate import _label, _reason, _telling
 from evalkit.reports.text import visible
 
 NAMED = 4
@@ -72,8 +73,9 @@ def verdict_rows(comparison: Comparison, targets: Sequence[str], *, expand: bool
         if row.depth == 0:
             blocks.append([])
         blocks[-1].append(replace(row, verdict=retention(row.change).value))
-    wanted = {visible(name) for name in targets}
-    first = [block for block in blocks if block[0].name in wanted]
+    # by place and not by name: the row of a large group has its number of tasks in its name
+    named = dict(zip(comparison.roots, blocks, strict=False))
+    first = [named[name] for name in comparison.roots if name in targets]
     for block in first:
         block[0] = replace(block[0], name=f"{block[0].name} (target)")
     return [row for block in (*first, *(block for block in blocks if block not in first)) for row in block]
@@ -84,9 +86,21 @@ def reasons(result: FineTuning) -> list[str]:
     comparison = result.comparison
     if comparison is None:
         return []
-    names = sorted(comparison.roots, key=lambda name: name not in result.targets)
+    names = targets_first(comparison.roots, result.targets)
     changes = {name: comparison.tasks[name].change for name in names}
     return [f"{visible(name)}: {verdict_word(change)}: {visible(change.reason)}" for name, change in changes.items()]
+
+
+def gate_reasons(result: FineTuning) -> list[str]:
+    """What the gate's decision hangs on, a sentence a rule; empty where every rule holds, or nothing was asked."""
+    if result.gate is None:
+        return []
+    return [visible(f"{_label(one)}: {_reason(one)}") for one in _telling(result.gate) if one.decides]
+
+
+def targets_first(names: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The names in their order, those of targets before the others."""
+    return sorted(names, key=lambda name: name not in targets)
 
 
 def method(training: Training) -> str:
@@ -102,6 +116,12 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}%"
 
 
-def shown_score(value: float) -> str:
-    """A score whose range is not known: percent where it can be a share."""
+def shown_score(result: FineTuning, task: str, value: float) -> str:
+    """A task's score in the unit of its main metric; of an unknown task in percent where it can be a share.
+
+    Only the metric knows: 0.95 is 95.0% of an accuracy, and never of bits per byte.
+    """
+    compared = None if result.comparison is None else result.comparison.tasks.get(task)
+    if compared is not None:
+        return score(compared.change, value)
     return share(value) if 0 <= value <= 1 else number(value)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from evalkit.fine_tuning import FineTuning, Training
 from evalkit.reports.fine_tuning_sections import change_table, sections
-from evalkit.reports.fine_tuning_words import headline, method
+from evalkit.reports.fine_tuning_words import gate_reasons, headline, method
 from evalkit.reports.markdown import escape
 from evalkit.reports.tables import Table
 from evalkit.reports.text import visible
@@ -58,9 +58,12 @@ def _body(result: FineTuning, training: Training | None) -> Iterator[str]:
     for alarm in result.alarms:
         yield ""
         yield f"> **Alarm:** {escape(visible(alarm))}"
+    if result.gate is not None:
+        yield from ("", f"Gate: {escape(visible(result.gate.headline()))}")
+        yield from ("", *(f"- {escape(reason)}" for reason in gate_reasons(result)))
     yield from ("", "## Use", "", *_use(result, training))
     if result.comparison is not None:
-        yield from ("", "## Before and after", "", *_table(change_table("", result.comparison)))
+        yield from ("", "## Before and after", "", *_table(change_table("", result.comparison, result.targets)))
         yield from _notes(result)
     for section in sections(result):
         if section.key in SHOWN:

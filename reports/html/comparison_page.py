@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,12 @@ class Chip:
     text: str
 
 
-def comparison_context(comparison: Comparison) -> dict[str, Any]:
+def comparison_context(comparison: Comparison, words: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Everything that the template of a comparison shows.
+
+    Args:
+        comparison: Two runs.
+        words: Verdict -> what the picture calls it, where that is not its own name.
 
     Raises:
         UsageError: The sample log beside a result file is damaged.
@@ -59,7 +63,7 @@ def comparison_context(comparison: Comparison) -> dict[str, Any]:
         "overall": _overall(comparison),
         "overall_mark": _overall_mark(comparison),
         "remarks": list(map(visible, comparison.notes)),
-        "forests": list(_forests(comparison)),
+        "forests": list(_forests(comparison, words or {})),
         "level": _level(comparison),
         "rows": shown_rows(rows),
         "rows_left": left_out(len(rows), TABLE_ROWS, WHICH),
@@ -183,28 +187,27 @@ def _overall_mark(comparison: Comparison) -> tuple[str, str]:
 # --- the picture
 
 
-def _forests(comparison: Comparison) -> Iterator[Chart]:
-    for panel in panels(comparison):
+def _forests(comparison: Comparison, words: Mapping[str, str]) -> Iterator[Chart]:
+    for panel in panels(comparison, words):
         if not panel.metric:
-            yield _forest(comparison, "Difference in points", panel, "points")
+            yield _forest(comparison, words, "Difference in points", panel, "points")
         elif panel.is_relative:
             name = visible(panel.metric).replace("_", " ")
-            yield _forest(
-                comparison, f"Relative change of {name}", panel, "percent (100 times the logarithm of after / before)"
-            )
+            axis = "percent (100 times the logarithm of after / before)"
+            yield _forest(comparison, words, f"Relative change of {name}", panel, axis)
         else:
             name = visible(panel.metric).replace("_", " ")
-            yield _forest(comparison, f"Difference in {name}", panel, name)
+            yield _forest(comparison, words, f"Difference in {name}", panel, name)
 
 
-def _forest(comparison: Comparison, title: str, panel: Panel, axis: str) -> Chart:
+def _forest(comparison: Comparison, words: Mapping[str, str], title: str, panel: Panel, axis: str) -> Chart:
     rows = panel.rows
     better = "left" if panel.lower_is_better else "right"
     about = "Less is better. " if panel.lower_is_better else ""
     about += f"Each dot is a task: {better} of the line the second run is better. "
     about += f"The line through it is the {_level(comparison)} interval."
     kinds = {row.kind for row in rows}
-    key = [(KIND[verdict], verdict.value) for verdict in Verdict if KIND[verdict] in kinds]
+    key = [(KIND[verdict], words.get(verdict.value, verdict.value)) for verdict in Verdict if KIND[verdict] in kinds]
     if any(row.text.endswith("no loss") for row in rows):
         key = [(kind, f"{word} or no loss" if word == Verdict.WITHIN_MARGIN.value else word) for kind, word in key]
     if any(row.margin for row in rows):

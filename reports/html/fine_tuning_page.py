@@ -11,7 +11,7 @@ import evalkit
 from evalkit.comparison import Comparison, Verdict
 from evalkit.fine_tuning import FineTuning, Retention, retention
 from evalkit.reports.fine_tuning_sections import sections
-from evalkit.reports.fine_tuning_words import headline, method
+from evalkit.reports.fine_tuning_words import gate_reasons, headline, method, targets_first
 from evalkit.reports.html.charts import Chart
 from evalkit.reports.html.comparison_page import Chip, comparison_context
 from evalkit.reports.html.training_plots import score_chart, training_chart
@@ -49,6 +49,7 @@ def fine_tuning_context(result: FineTuning) -> dict[str, Any]:
         "subline": ", ".join([*({method(one): None for one in result.trainings}), visible(result.created[:10])]),
         "chips": [*(Chip("stop", visible(alarm)) for alarm in result.alarms), *compared["chips"]],
         "gate": _gate(result),
+        "gate_reasons": gate_reasons(result),
         "remarks": list(dict.fromkeys([*compared["remarks"], *map(visible, result.notes)])),
         "evidence": [parts[key] for key in EVIDENCE if key in parts],
         "learning": charts,
@@ -99,30 +100,27 @@ def _nothing_compared() -> dict[str, Any]:
 
 def _compared(result: FineTuning, comparison: Comparison) -> dict[str, Any]:
     """The parts of the comparison's page, in the words of fine-tuning."""
-    # a mean over what should move and what should not says nothing
-    context = comparison_context(replace(comparison, overall=None) if result.targets else comparison)
+    if result.targets:
+        roots = targets_first(comparison.roots, result.targets)
+        # a mean over what should move and what should not says nothing
+        comparison = replace(comparison, roots=tuple(roots), overall=None)
+    context = comparison_context(comparison, WORDS)
     targets = {visible(name) for name in result.targets}
     context["rows"] = [_reworded(row, targets) for row in context["rows"]]
     context["others"] = [_reworded(row, set()) for row in context["others"]]
     context["tally"] = [(kind, number, WORDS.get(word, word)) for kind, number, word in context["tally"]]
-    if comparison.overall is not None and not result.targets:
+    if comparison.overall is not None:
         context["overall_mark"] = (KIND[comparison.overall.verdict], retention(comparison.overall).value)
     return {**context, "has_comparison": True}
 
 
 def _reworded(row: ChangeRow, targets: set[str]) -> ChangeRow:
     """A row whose verdict is in the words of fine-tuning; a target is marked as one."""
-    kinds = {KIND[verdict]: word for verdict, word in _BY_VERDICT.items()}
     name = f"{row.name} (target)" if row.name in targets else row.name
-    return replace(row, name=name, verdict=kinds.get(row.kind, row.verdict))
+    return replace(row, name=name, verdict=_BY_KIND.get(row.kind, row.verdict))
 
 
-_BY_VERDICT = {
-    Verdict.IMPROVED: Retention.GAINED.value,
-    Verdict.REGRESSED: Retention.FORGOTTEN.value,
-    Verdict.WITHIN_MARGIN: Retention.KEPT.value,
-    Verdict.UNDECIDED: Retention.UNDECIDED.value,
-}
+_BY_KIND = {KIND[Verdict(verdict)]: word for verdict, word in WORDS.items()}
 
 
 def _charts(result: FineTuning) -> list[Chart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from evalkit.comparison import Change, Comparison, TaskChange, Verdict
@@ -150,13 +150,17 @@ class Panel:
     total: int = 0
 
 
-def panels(comparison: Comparison) -> list[Panel]:
+def panels(comparison: Comparison, words: Mapping[str, str] | None = None) -> list[Panel]:
     """Metrics in percent share a plot; each of the others has one, for it has a unit of its own.
 
     What cannot be compared is in none.
+
+    Args:
+        comparison: Two runs.
+        words: Verdict -> what to call it, where that is not its own name.
     """
     found: dict[str, Panel] = {}
-    for row, change in _forest_rows(comparison):
+    for row, change in _forest_rows(comparison, words or {}):
         if change.verdict is Verdict.NOT_COMPARABLE:
             continue
         key = "" if share(change) else change.metric
@@ -188,27 +192,29 @@ def is_relative(change: Change) -> bool:
     return "perplexity" in change.metric and min(change.before, change.after) > 0
 
 
-def _forest_rows(comparison: Comparison) -> Iterator[tuple[ForestRow, Change]]:
+def _forest_rows(comparison: Comparison, words: Mapping[str, str]) -> Iterator[tuple[ForestRow, Change]]:
     overall = comparison.overall
     if overall is not None:
-        yield _forest_row(MEAN, 0, True, overall), overall
-    yield from _forest_branch(comparison, comparison.roots, 0)
+        yield _forest_row(MEAN, 0, True, overall, words), overall
+    yield from _forest_branch(comparison, comparison.roots, 0, words)
 
 
-def _forest_branch(comparison: Comparison, names: tuple[str, ...], depth: int) -> Iterator[tuple[ForestRow, Change]]:
+def _forest_branch(
+    comparison: Comparison, names: tuple[str, ...], depth: int, words: Mapping[str, str]
+) -> Iterator[tuple[ForestRow, Change]]:
     known = [name for name in names if name in comparison.tasks]
     for name in sorted(known, key=lambda one: -comparison.tasks[one].change.gain):
         task = comparison.tasks[name]
-        yield _forest_row(name, depth, bool(task.members), task.change), task.change
+        yield _forest_row(name, depth, bool(task.members), task.change, words), task.change
         if not is_large(comparison, task):
-            yield from _forest_branch(comparison, task.members, depth + 1)
+            yield from _forest_branch(comparison, task.members, depth + 1, words)
 
 
-def _forest_row(name: str, depth: int, is_group: bool, change: Change) -> ForestRow:
+def _forest_row(name: str, depth: int, is_group: bool, change: Change, words: Mapping[str, str]) -> ForestRow:
     """A row with the difference as the table has it, its sign too."""
     percent = share(change)
     relative = is_relative(change)
-    word = change.word
+    word = words.get(change.verdict.value, change.word)
     if relative:
         value, limits, margin = _log_ratio(change)
         shown, ends = (

@@ -15,8 +15,8 @@ from evalkit.comparing.compare import compare
 from evalkit.comparison import Comparison, Verdict
 from evalkit.fine_tuning import FineTuning, Retention
 from evalkit.reports.fine_tuning import render
-from evalkit.reports.fine_tuning_words import headline, verdict_rows, verdict_word
-from tests.comparing.examples import model_run, paired
+from evalkit.reports.fine_tuning_words import headline, shown_score, verdict_rows, verdict_word
+from tests.comparing.examples import model_run, paired, text_result
 from tests.reports.fine_tuning_examples import compared, everything, reward, training
 
 
@@ -74,6 +74,39 @@ def test_targets_come_first_and_the_mean_over_them_is_left_out() -> None:
     rows = verdict_rows(found, ("two",))
     assert [row.name for row in rows] == ["two (target)", "one"]
     assert [row.verdict for row in rows] == ["gained", "undecided"]
+
+
+def test_a_target_that_is_a_large_group_is_marked_and_first_too(tmp_path: Path) -> None:
+    found = everything(tmp_path, hostile="")
+    assert found.comparison is not None
+    assert found.comparison.roots[0] == "exam"
+    assert [row.name for row in verdict_rows(found.comparison, ("exam",))][0] == "exam (9 tasks) (target)"
+    assert [row.name for row in verdict_rows(found.comparison, ("count",))][:2] == ["count (target)", "exam (9 tasks)"]
+
+
+def test_scores_have_the_unit_of_their_metric() -> None:
+    texts = [text_result(rates) for rates in ([-2.0, -2.5, -3.0], [-2.1, -2.4, -3.2])]
+    compared = compare(*(model_run(name, {"wiki": one}) for name, one in zip(("base", "tuned"), texts, strict=True)))
+    found = replace(result(quiz=(6, 5, 40)), comparison=compared)
+    assert shown_score(found, "wiki", 0.95) == "0.950"
+    assert shown_score(found, "elsewhere", 0.95) == "95.0%"
+    assert shown_score(result(quiz=(6, 5, 40)), "quiz", 0.95) == "95.0%"
+
+
+def test_a_failed_gate_says_what_it_hangs_on(tmp_path: Path) -> None:
+    found = everything(tmp_path, hostile="")
+    assert found.gate is not None
+    text = re.sub(r"\s+", " ", printed(found))
+    failed = [one for one in found.gate.findings if one.status.value == "fail"]
+    assert failed
+    assert all(re.sub(r"\s+", " ", one.sentence) in text for one in failed)
+
+
+def test_rows_that_lost_their_end_are_counted() -> None:
+    tokens = replace(training().tokens, lost_end=7)
+    assert "7: they teach the model not to stop" in printed(replace(reward(), trainings=(training(tokens=tokens),)))
+    tokens = replace(tokens, lost_end=0)
+    assert "lost their end" not in printed(replace(reward(), trainings=(training(tokens=tokens),)))
 
 
 SECTIONS = {

@@ -84,6 +84,21 @@ def test_verdicts_are_in_the_words_of_fine_tuning(whole: str) -> None:
     assert "gained" in badges
 
 
+def test_the_picture_has_the_words_of_the_table(whole: str) -> None:
+    picture = whole[whole.index('<section id="picture">') : whole.index('<section id="table">')]
+    assert "gained" in picture
+    for word in ("improved", "regressed", "within margin", "no loss", "mean over tasks"):
+        assert word not in picture, word
+
+
+def test_targets_come_first(tmp_path: Path) -> None:
+    found = everything(tmp_path, hostile="")
+    assert found.comparison is not None
+    text = page(replace(found, targets=("count",)), tmp_path)
+    table = text[text.index('<section id="table">') :]
+    assert re.findall(r'<tr class="\w+ depth0" data-name="([^"]+)"', table)[0] == "count (target)"
+
+
 def test_two_models_without_training_have_no_losses(tmp_path: Path) -> None:
     text = page(compared(tmp_path), tmp_path)
     assert "How it learned" not in text

@@ -34,6 +34,9 @@ def test_the_head_is_what_hubs_read(tmp_path: Path) -> None:
     assert "> **Alarm:**" in body
     assert "| quiz |" in body
     assert "torch 2.13.0" in body
+    assert "aaaaaaaaaaaa" in body
+    assert "Gate: failed on exam" in body
+    assert "| exam \\(target\\) |" in body
 
 
 def test_a_reward_model_is_a_classifier() -> None:
