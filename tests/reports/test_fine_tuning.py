@@ -80,7 +80,7 @@ def test_a_target_that_is_a_large_group_is_marked_and_first_too(tmp_path: Path) 
     found = everything(tmp_path, hostile="")
     assert found.comparison is not None
     assert found.comparison.roots[0] == "exam"
-    assert [row.name for row in verdict_rows(found.comparison, ("exam",))][0] == "exam (9 tasks) (target)"
+    assert next(row.name for row in verdict_rows(found.comparison, ("exam",))) == "exam (9 tasks) (target)"
     assert [row.name for row in verdict_rows(found.comparison, ("count",))][:2] == ["count (target)", "exam (9 tasks)"]
 
 
