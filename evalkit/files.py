@@ -40,6 +40,16 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 file whole or not at all, its line ends as they are.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    with atomic_writer(path) as stream:
+        stream.write(text.encode("utf-8", "backslashreplace"))
+
+
 def check_writable(path: Path) -> None:
     """Makes sure that a file can be written at `path`, by writing an empty one beside it; missing folders are made.
 

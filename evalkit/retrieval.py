@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from evalkit.word_index import WordIndex
 
 TEXT_COLUMNS = ("text", "passage", "contents", "content")
-"""Names that the column of passages may have; the first that is there is taken."""
+"""Names that the column of passages may have; of each row the first that has a text is taken."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class Retrieval:
         if isinstance(document, Text):
             return ""
         question = "\n".join(document.questions) if isinstance(document, ContextChoice) else document.question
-        scores = self._index.scores(question)
-        found = [place for place in self._index.best(question, self.passages) if scores[place] > 0]
+        found = self._index.matching(question, self.passages)
         if not found:
             return ""
         lines = [f"[{number}] {self._texts[place]}" for number, place in enumerate(found, 1)]
@@ -73,6 +72,7 @@ class Retrieval:
             "sha256": self.sha256,
             "documents": len(self._texts),
             "passages": self.passages,
+            **({"without_text": self._read[1]} if self._read[1] else {}),
         }
 
     @cached_property
@@ -88,8 +88,13 @@ class Retrieval:
 
         return WordIndex(self._texts)
 
-    @cached_property
+    @property
     def _texts(self) -> list[str]:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[list[str], int]:
+        """The passages, and how many rows have none."""
         from evalkit.data.formats import read_file
 
         path = Path(self.corpus).expanduser()
@@ -100,17 +105,16 @@ class Retrieval:
         except DataError as error:  # a user's own file is input, and not part of an evaluation
             raise UsageError(error.message, hint=error.hint) from error
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        column = next((name for name in TEXT_COLUMNS if name in columns), None)
-        if rows and column is None:
+        if rows and not set(TEXT_COLUMNS) & set(columns):
             raise UsageError(
                 f"{self.corpus} has the columns {', '.join(columns)}, and none of passages",
                 hint=f"name it {' or '.join(TEXT_COLUMNS)}",
             )
-        texts = [_passage(row.get("title"), row.get(column or "")) for row in rows]
+        texts = [_passage(row.get("title"), next(filter(None, map(row.get, TEXT_COLUMNS)), None)) for row in rows]
         found = [text for text in texts if text]
         if not found:
             raise UsageError(f"{self.corpus} has no passage", hint="is it the right file?")
-        return found
+        return found, len(texts) - len(found)
 
 
 def _passage(title: Any, text: Any) -> str:

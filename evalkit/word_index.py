@@ -42,6 +42,11 @@ class WordIndex:
         found: npt.NDArray[np.float32] = self._index.get_scores(known) if known else np.zeros(self._size, np.float32)
         return found
 
+    def matching(self, query: str, count: int) -> list[int]:
+        """As `best`, of the texts that have a word of the query."""
+        scores = self.scores(query)
+        return [place for place in _best(scores, count) if scores[place] > 0]
+
     def best(self, query: str, count: int) -> list[int]:
         """Places of the texts with the highest scores, the highest first; of equals the first; scores of 0 too."""
         return _best(self.scores(query), count)

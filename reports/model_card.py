@@ -72,7 +72,9 @@ def _body(result: FineTuning, training: Training | None) -> Iterator[str]:
                 yield from ("", escape(line))
             for table in section.tables:
                 yield from ("", *_table(table))
-    yield from ("", "## Do it again", "", "```sh", visible(result.command), "```", "")
+    yield from ("", "## Do it again", "")
+    if result.command:
+        yield from ("```sh", visible(result.command), "```", "")
     versions = result.configuration.get("versions", {})
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     made = f"evalkit {result.evalkit_version}{f', {told}' if told else ''}"

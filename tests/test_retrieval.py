@@ -80,6 +80,10 @@ def test_the_answer_is_not_sought(corpus: str) -> None:
 def test_what_is_said_of_it(corpus: str, tmp_path: Path) -> None:
     described = Retrieval(corpus, 2).described()
     assert (described["corpus"], described["documents"], described["passages"]) == ("corpus.jsonl", 4, 2)
+    assert described["without_text"] == 1
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_text('{"text": "The cow says moo"}\n{"passage": "The owl hoots"}\n')
+    assert "owl hoots" in Retrieval(str(mixed)).block(OpenQuestion("Which bird hoots?", "owl"))
     other = tmp_path / "other.txt"
     other.write_text("The cow says moo\n")
     assert Retrieval(str(other)).sha256 != described["sha256"]

@@ -150,7 +150,8 @@ def _sorted(ranking: Ranking, column: str) -> Ranking:
 
 
 def _write(ranking: Ranking, chosen: Format, output: Path | None) -> None:
-    from evalkit.cli.output import print_text, write_text
+    from evalkit.cli.output import print_text
+    from evalkit.files import write_text
 
     if chosen is Format.html:
         assert output is not None

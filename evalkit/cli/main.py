@@ -21,6 +21,7 @@ from evalkit.cli import (
     run,
     sft,
     sft_data,
+    sft_data_options,
     sft_options,
     tasks,
 )
@@ -84,7 +85,7 @@ app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
 app.command(name="compare", cls=sectioned(compare_options.SECTIONS))(compare.command)
 app.command(name="sft", cls=sectioned(sft_options.SECTIONS))(sft.command)
-app.command(name="sft-data", cls=sectioned(sft_data.SECTIONS))(sft_data.command)
+app.command(name="sft-data", cls=sectioned(sft_data_options.SECTIONS))(sft_data.command)
 app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)

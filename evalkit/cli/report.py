@@ -121,7 +121,8 @@ def _places(files: Sequence[Path], names: Sequence[str], wanted: str | None) -> 
 
 
 def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
-    from evalkit.cli.output import print_note, write_text
+    from evalkit.cli.output import print_note
+    from evalkit.files import write_text
 
     run = side.run
     if name == "html":
@@ -149,7 +150,8 @@ def _write_run(side: Side, name: str, path: Path, expand: bool) -> None:
 
 
 def _write_comparison(comparison: Comparison, name: str, path: Path) -> None:
-    from evalkit.cli.output import print_note, write_text
+    from evalkit.cli.output import print_note
+    from evalkit.files import write_text
 
     if name == "html":
         from evalkit.reports.html import write_comparison

@@ -18,7 +18,6 @@ from evalkit.cli.option_groups import takes_group
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from evalkit.sft.data import CleaningOptions
     from evalkit.sft.spec import TrainingSpec
 
 
@@ -66,7 +65,6 @@ def command(
     from evalkit.api import Evaluation
     from evalkit.cli.compare import parse_margin
     from evalkit.cli.progress import progress_display, standard_output
-    from evalkit.sft.data import parse_mix, parse_replay
     from evalkit.sft.pipeline import fine_tune
     from evalkit.sft.request import FineTuningRequest
 
@@ -78,16 +76,11 @@ def command(
     request = FineTuningRequest(
         evaluation=Evaluation(**{**options, "model": model, "tasks": options["tasks"] or ""}),
         output=output or default_folder(model),
-        data=tuple(rows["data"] or ()),
+        **_rows(rows),
         tuned=tuned,
         method=method.value,
         spec=_spec(training),
         train_seeds=_seeds(train_seeds),
-        mapping=parse_mapping(rows["mapping"] or ()),
-        cleaning=_cleaning(rows),
-        mix=parse_mix(rows["mix"]) if rows["mix"] is not None else {},
-        replay=parse_replay(rows["replay"]) if rows["replay"] is not None else None,
-        contamination=rows["contamination"],
         targets=_names(targets),
         eval_limit=eval_limit,
         margin=parse_margin(margin),
@@ -128,10 +121,20 @@ def _spec(training: dict[str, Any]) -> TrainingSpec:
     return TrainingSpec(**given, max_length=length)
 
 
-def _cleaning(rows: dict[str, Any]) -> CleaningOptions:
-    from evalkit.sft.data import CleaningOptions
+def _rows(rows: dict[str, Any]) -> dict[str, Any]:
+    """What a request has of the options about the rows."""
+    from evalkit.sft.data import CleaningOptions, parse_mix, parse_replay
 
-    return CleaningOptions(near=rows["near_duplicates"] or None, outliers="drop" if rows["drop_outliers"] else "flag")
+    return {
+        "data": tuple(rows["data"] or ()),
+        "mapping": parse_mapping(rows["mapping"] or ()),
+        "cleaning": CleaningOptions(
+            near=rows["near_duplicates"] or None, outliers="drop" if rows["drop_outliers"] else "flag"
+        ),
+        "mix": parse_mix(rows["mix"]) if rows["mix"] is not None else {},
+        "replay": parse_replay(rows["replay"]) if rows["replay"] is not None else None,
+        "contamination": rows["contamination"],
+    }
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:

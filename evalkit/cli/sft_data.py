@@ -6,75 +6,29 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from evalkit.cli import sft_data_options as given
 from evalkit.cli.evaluation_options import takes_evaluation_options
+from evalkit.cli.option_groups import takes_group
 from evalkit.errors import EvaluationError, UsageError
 
-EVALUATION = (
-    *("model", "data_dir", "offline", "dtype", "device", "batch_tokens", "deterministic", "max_length", "tokenizer"),
-    *("concurrency", "request_timeout", "trust_remote_code", "allow_pickle"),
-)
-SECTIONS = {
-    "What": ("model", "seeds", "count", "output", "mapping", "fresh"),
-    "Growing": ("examples", "temperature", "top_p", "prompt_tokens", "answer_tokens", "seed"),
-    "Filters": ("prompt_length", "answer_length", "similarity", "perplexity", "agree", "verify"),
-    "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length"),
-    "Endpoint": ("tokenizer", "concurrency", "request_timeout"),
-    "Permissions": ("data_dir", "offline", "trust_remote_code", "allow_pickle"),
-}
-"""The sections of the help (`evalkit.cli.sections`)."""
+if TYPE_CHECKING:
+    from evalkit.sft.making.filters import Limits
 
 
-@partial(takes_evaluation_options, only=EVALUATION)
+@partial(takes_evaluation_options, only=given.EVALUATION)
+@partial(takes_group, parameter="growing", group=given.GrowingOptions)
+@partial(takes_group, parameter="filters", group=given.FilterOptions)
 def command(
     options: dict[str, Any],
-    seeds: Annotated[
-        str,
-        typer.Option(
-            "--seeds", metavar="FILE", help="A handful of tasks with answers, in any form that evalkit sft reads."
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE.jsonl", help="Rows; FILE.rejected.jsonl and FILE.report.json stand beside."
-        ),
-    ],
-    count: Annotated[int, typer.Option("-n", min=1, metavar="N", help="Rows wanted.")] = 1000,
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="COLUMN=NAME", help="A column of the seeds = evalkit's name."),
-    ] = None,
-    examples: Annotated[int, typer.Option(min=1, metavar="K", help="Rows shown for a new prompt.")] = 4,
-    temperature: Annotated[
-        float, typer.Option(min=0.01, help="Of growing; answers take the most probable token.")
-    ] = 0.8,
-    top_p: Annotated[float, typer.Option(min=0.01, max=1, help="Of growing.")] = 0.95,
-    prompt_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of a prompt at most.")] = 96,
-    answer_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of an answer at most.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
-    prompt_length: Annotated[str, typer.Option(metavar="MIN:MAX", help="Characters of a prompt.")] = "10:2000",
-    answer_length: Annotated[str, typer.Option(metavar="MIN:MAX", help="Characters of an answer.")] = "1:8000",
-    similarity: Annotated[
-        float, typer.Option(min=0.01, max=1, help="ROUGE-L with a seed or row from which a prompt is a near duplicate.")
-    ] = 0.7,
-    perplexity: Annotated[
-        str, typer.Option(metavar="MIN:MAX|off", help="Of prompt and answer, for the model that wrote them.")
-    ] = "2:200",
-    agree: Annotated[
-        int, typer.Option(min=0, metavar="K", help="Draw K more answers; half must be the same. 0 draws none.")
-    ] = 0,
-    verify: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.py:NAME",
-            help="A function of yours, (prompt, answer) -> whether it is right; its code is run.",
-        ),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew where an earlier attempt lies.")] = False,
+    growing: dict[str, Any],
+    filters: dict[str, Any],
+    seeds: given.Seeds,
+    output: given.Output,
+    count: given.Count = 1000,
+    mapping: given.Mapping = None,
+    fresh: given.Fresh = False,
 ) -> None:
     """Make training data: grow prompts from seeds, let the model answer them, filter (self-instruct).
 
@@ -94,7 +48,6 @@ def command(
     from evalkit.cli.progress import progress_display, standard_output
     from evalkit.cli.sft import parse_mapping, repeating
     from evalkit.sft.making import MakingRequest, make_training_data
-    from evalkit.sft.making.filters import Limits
 
     request = MakingRequest(
         evaluation=Evaluation(**options, tasks=""),
@@ -102,20 +55,10 @@ def command(
         output=output,
         count=count,
         mapping=parse_mapping(mapping or ()),
-        examples=examples,
-        temperature=temperature,
-        top_p=top_p,
-        prompt_tokens=prompt_tokens,
-        answer_tokens=answer_tokens,
-        seed=seed,
-        limits=Limits(
-            prompt_characters=_whole(_ends("--prompt-length", prompt_length)),
-            answer_characters=_whole(_ends("--answer-length", answer_length)),
-            similarity=similarity,
-            perplexity=None if perplexity == "off" else _ends("--perplexity", perplexity),
-        ),
-        agree=agree,
-        verify=None if verify is None else _function(verify),
+        **growing,
+        limits=_limits(filters),
+        agree=filters["agree"],
+        verify=None if filters["verify"] is None else _function(filters["verify"]),
         fresh=fresh,
         command=repeating(sys.argv[1:]),
     )
@@ -129,6 +72,18 @@ def command(
             f"the model gave {made.kept:,} of {made.wanted:,} rows: of its last prompts under 1 in 100 was kept",
             hint="the rows are written; see the counts above, and give more or other seeds, or loosen a filter",
         )
+
+
+def _limits(filters: dict[str, Any]) -> Limits:
+    from evalkit.sft.making.filters import Limits
+
+    perplexity = filters["perplexity"]
+    return Limits(
+        prompt_characters=_whole(_ends("--prompt-length", filters["prompt_length"])),
+        answer_characters=_whole(_ends("--answer-length", filters["answer_length"])),
+        similarity=filters["similarity"],
+        perplexity=None if perplexity == "off" else _ends("--perplexity", perplexity),
+    )
 
 
 def _ends(option: str, text: str) -> tuple[float, float]:

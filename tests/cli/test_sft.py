@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from evalkit.cli import sft
-from evalkit.cli.sft_options import SECTIONS
+from evalkit.cli import sft, sft_data_options, sft_options
 from tests.cli.commands import Done, command
 from tests.sft.examples import chat_model, pairs, write_rows
 from tests.sft.test_pipeline import make_folder
@@ -121,11 +120,12 @@ def test_killed_and_started_again_it_ends_the_same(model: str, folder: Path, run
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def test_every_option_has_its_section_and_help() -> None:
+@pytest.mark.parametrize(("name", "sections"), [("sft", sft_options.SECTIONS), ("sft-data", sft_data_options.SECTIONS)])
+def test_every_option_has_its_section_and_help(name: str, sections: dict[str, tuple[str, ...]]) -> None:
     from evalkit.cli.main import app
 
-    found = typer.main.get_command(app).commands["sft"]  # type: ignore[attr-defined]
-    named = {name for names in SECTIONS.values() for name in names}
+    found = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    named = {one for names in sections.values() for one in names}
     options = {parameter.name for parameter in found.params}
     assert options - {"help"} == named
     assert all(parameter.help for parameter in found.params)

@@ -19,7 +19,7 @@ REASONS = (
 
 _REFUSALS = re.compile(
     r"^\W*(?:"
-    r"i(?:['’]m| am) (?:very |really |so )?sorry\b|sorry, (?:but )?i\b"
+    r"i(?:['’]m| am) (?:(?:very |really |so )?sorry|afraid)\b|sorry, (?:but )?i\b"
     r"|i (?:can(?:not|['’]t)|am (?:not able|unable)|won['’]t)\b|unfortunately, i (?:can|am)"
     r"|as an? (?:ai|artificial|language)\b|i do(?: not|n['’]t) have (?:the ability|access|personal)"
     r"|抱歉|对不起|很遗憾|作为(?:一个|一名)?(?:AI|人工智能|语言模型)|我(?:无法|不能)"

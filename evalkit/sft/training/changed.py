@@ -10,7 +10,8 @@ from evalkit.models import ModelOptions
 def weights_changed(base: str, tuned: str, options: ModelOptions) -> bool:
     """Whether the tuned model's weights are others than the base's.
 
-    Of an adapter all products B·A are nothing as long as every B is, so that no base has to be loaded.
+    Of a new adapter all products B·A are nothing as long as every B is, so that no base has to be loaded; one that was
+    trained further is held against what it was.
 
     Args:
         base: The model before, as `--model` takes it.
@@ -23,6 +24,9 @@ def weights_changed(base: str, tuned: str, options: ModelOptions) -> bool:
         from safetensors.torch import load_file
 
         weights = load_file(Path(tuned.removeprefix("peft:")) / "adapter_model.safetensors")
+        if base.startswith("peft:"):
+            first = load_file(Path(base.removeprefix("peft:")) / "adapter_model.safetensors")
+            return any(name not in first or not torch.equal(first[name], one) for name, one in weights.items())
         return any(bool(one.any()) for name, one in weights.items() if "lora_B" in name or "lora_" not in name)
     from evalkit.sft.training.model import load
 

@@ -21,6 +21,7 @@ WORDS = ("name", "the", "capital", "of", "a", "large", "country", "in", "one", "
     [
         "I'm sorry, but I can't help with that.",
         "I am very sorry, I do not know.",
+        "I'm afraid that's not possible.",
         "Sorry, I cannot do that.",
         "As an AI language model, I have no body.",
         "I cannot answer this.",

@@ -248,6 +248,8 @@ def test_an_adapter_is_trained_further(model: str, tmp_path: Path) -> None:
     assert further.model.startswith("peft:")
     assert further.held_out[0].loss == pytest.approx(first.held_out[-1].loss, abs=1e-5)
     assert further.held_out[-1].loss < first.held_out[-1].loss
+    assert weights_changed(first.model, further.model, OPTIONS)
+    assert not weights_changed(first.model, first.model, OPTIONS)
 
 
 # --- preference pairs
