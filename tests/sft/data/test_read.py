@@ -13,6 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.errors import TrainingDataError
 from evalkit.sft.data import CleaningOptions, TrainingData, read_training_data, write_dropped
 from evalkit.sft.rows import Message
+from tests.tasks.test_golden_prompts import HUB, hub_data
 
 OPTIONS = DataOptions.resolve(None, True)
 ASKED = (Message("user", "Which colour is the sky?"), Message("assistant", "Blue"))
@@ -108,6 +109,16 @@ def test_every_kind_of_file(tmp_path: Path, ending: str) -> None:
     else:
         path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
     assert [(one.prompt_text, one.answer) for one in read(path).rows[str(path)]] == [("2 + 2?", "4"), ("3 + 3?", "6")]
+
+
+@hub_data
+@pytest.mark.hub_data
+def test_a_data_set_of_the_hub() -> None:
+    mapping = {"question": "prompt", "answer": "completion"}
+    name = "openai/gsm8k:main"
+    found = read_training_data([name], mapping, DataOptions((HUB,), offline=True), CleaningOptions())
+    assert found.report.sources[0].rows == 7473  # the size of the published training split
+    assert found.rows[name][0].prompt_text.startswith("Natalia sold clips")
 
 
 def test_a_folder_is_its_files(tmp_path: Path) -> None:
