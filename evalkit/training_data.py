@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,21 @@ class Quantiles:
     p75: float
     p99: float
     maximum: float
+
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Quantiles | None:
+        """Of these numbers, interpolated between neighbours; None without any."""
+        if not values:
+            return None
+        ordered = sorted(values)
+
+        def at(share: float) -> float:
+            place = share * (len(ordered) - 1)
+            low = int(place)
+            high = min(low + 1, len(ordered) - 1)
+            return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+        return cls(at(0), at(0.25), at(0.5), at(0.75), at(0.99), at(1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ def _refused(contamination: Contamination) -> TrainingDataError:
     source, index = overlap.rows[0]
     return TrainingDataError(
         f"{contamination.rows_found} of {contamination.rows} training rows hold benchmark items: {counts}{more}; "
-        f'for example row {index} of {source} has "{overlap.ngram}" of {task.task} {overlap.id}',
+        f'for example row {index + 1} of {source} has "{overlap.ngram}" of {task.task} {overlap.id}',
         hint="--contamination drop-train leaves these rows out of training, flag-eval keeps them and also scores the clean "
         "items alone; or take the rows out of the data",
     )

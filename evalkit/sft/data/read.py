@@ -170,22 +170,7 @@ def _report(
         dropped=dict(Counter(one.reason for one in dropped if one.source == name).most_common()),
         flagged={reason: count for (own, reason), count in cleaned.flagged.most_common() if own == name},
         languages=languages,
-        characters=quantiles([len(row.prompt_text) + len(row.answer) for row in kept]),
-        answer_characters=quantiles([len(row.answer) for row in kept]),
+        characters=Quantiles.of([len(row.prompt_text) + len(row.answer) for row in kept]),
+        answer_characters=Quantiles.of([len(row.answer) for row in kept]),
         turns=dict(sorted(Counter(len(row.messages) or 1 for row in kept).items())),
     )
-
-
-def quantiles(values: Sequence[int]) -> Quantiles | None:
-    """Five numbers and the 99th percentile, interpolated; None without values."""
-    if not values:
-        return None
-    ordered = sorted(values)
-
-    def at(share: float) -> float:
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-    return Quantiles(at(0), at(0.25), at(0.5), at(0.75), at(0.99), at(1))

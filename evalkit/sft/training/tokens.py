@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from evalkit.errors import TrainingDataError, UsageError
 from evalkit.sft.rows import Message, TrainingRow
 from evalkit.sft.spec import TrainingSpec
-from evalkit.training_data import Quantiles
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,18 +78,6 @@ class Tokenized:
     truncated: int
     lost_end: int
     without_labels: int
-
-    @property
-    def quantiles(self) -> Quantiles | None:
-        """Of the lengths."""
-        if not self.lengths:
-            return None
-        ordered = sorted(self.lengths)
-
-        def at(share: float) -> float:
-            return float(ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1 if share else 0)])
-
-        return Quantiles(at(0), at(0.25), at(0.5), at(0.75), at(0.99), at(1))
 
 
 def tokenize(

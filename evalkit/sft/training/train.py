@@ -22,7 +22,7 @@ from evalkit.sft.rows import TrainingRow
 from evalkit.sft.spec import TrainingSpec
 from evalkit.sft.store import read_result, write_result
 from evalkit.sft.training.tokens import Tokenized, tokenize
-from evalkit.training_data import TokenReport
+from evalkit.training_data import Quantiles, TokenReport
 
 if TYPE_CHECKING:
     from evalkit.sft.training.losses import HeldOut
@@ -212,7 +212,7 @@ def _token_report(rows: Tokenized, others: Tokenized) -> TokenReport:
         held_out=len(others.examples),
         tokens=sum(one.length for one in rows.examples),
         trained_tokens=sum(one.trained for one in rows.examples),
-        lengths=rows.quantiles,
+        lengths=Quantiles.of(rows.lengths),
         max_length=rows.max_length,
         truncated=rows.truncated,
         lost_end=rows.lost_end,

@@ -242,7 +242,7 @@ def test_policies() -> None:
     assert caught.value.exit_code == 2
     assert "1 of 2 training rows" in caught.value.message
     assert "quiz 1 of 30" in caught.value.message
-    assert "row 1 of train.jsonl" in caught.value.message
+    assert "row 2 of train.jsonl" in caught.value.message
     assert "drop-train" in (caught.value.hint or "")
     find_contamination(rows[:1], items, "fail")
 

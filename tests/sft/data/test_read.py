@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evalkit.data import DataOptions
 from evalkit.errors import TrainingDataError
 from evalkit.sft.data import CleaningOptions, TrainingData, read_training_data, write_dropped
 from evalkit.sft.rows import Message
+from evalkit.training_data import Quantiles
 from tests.tasks.test_golden_prompts import HUB, hub_data
 
 OPTIONS = DataOptions.resolve(None, True)
@@ -189,6 +194,15 @@ def test_missing_and_empty_files(tmp_path: Path, name: str) -> None:
     (tmp_path / "nothing.jsonl").write_text("")
     with pytest.raises(TrainingDataError):
         read(tmp_path / name)
+
+
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=60))
+def test_quantiles_are_those_of_numpy(values: list[int]) -> None:
+    found = Quantiles.of(values)
+    assert found is not None
+    wanted = np.quantile(values, [0, 0.25, 0.5, 0.75, 0.99, 1])
+    assert astuple(found) == pytest.approx(tuple(wanted))
+    assert Quantiles.of([]) is None
 
 
 def test_the_report_describes_what_was_kept(tmp_path: Path) -> None:

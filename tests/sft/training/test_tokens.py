@@ -142,12 +142,3 @@ def test_a_template_that_refuses_a_row_is_told_with_its_reason() -> None:
 def test_a_template_must_be_there_where_it_is_asked_for() -> None:
     with pytest.raises(UsageError, match="no chat template"):
         one(conversation("Hi", "Hello"), TrainingSpec(template="chat"), PLAIN_TOKENIZER)
-
-
-def test_quantiles_of_lengths() -> None:
-    rows = [TrainingRow("train", at, text="a" * (at + 1)) for at in range(100)]
-    found = tokenize(rows, PLAIN_TOKENIZER, TrainingSpec(truncation_limit=1), 512)
-    assert found.quantiles is not None
-    ordered = sorted(found.lengths)
-    assert (found.quantiles.minimum, found.quantiles.maximum) == (ordered[0], ordered[-1])
-    assert found.quantiles.median == ordered[49]
