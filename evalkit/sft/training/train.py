@@ -295,6 +295,7 @@ def _seconds_of(checkpoint: Path) -> float:
 def _explained(output: Path, checkpoints: Path) -> Iterator[None]:
     """Says what goes wrong in a training in a sentence, with what to do."""
     import torch
+    from safetensors import SafetensorError
 
     from evalkit.sft.training.watch import DivergedError
 
@@ -312,7 +313,7 @@ def _explained(output: Path, checkpoints: Path) -> Iterator[None]:
             "the device has too little memory for this training",
             hint="--micro-batch 1, --gradient-checkpointing, --lora 16 in place of --full, or a shorter --train-length",
         ) from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         if not _is_full_disk(error):
             raise
         raise OutputError(
@@ -321,8 +322,8 @@ def _explained(output: Path, checkpoints: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_full_disk(error: OSError | RuntimeError) -> bool:
+def _is_full_disk(error: Exception) -> bool:
     """Whether this means a full disk; torch's and safetensors' own writers wrap what the system says."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return any(sign in str(error) for sign in ("No space left", "PytorchStreamWriter"))
+    return any(sign in str(error) for sign in ("No space left", "PytorchStreamWriter", "unexpected pos"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from evalkit.errors import EvaluationError, OutputError, TrainingDataError, UsageError
 from evalkit.fine_tuning import Training
@@ -328,8 +329,17 @@ def test_a_loss_that_explodes_is_stopped(model: str, tmp_path: Path) -> None:
         trained(model, tmp_path, spec)
 
 
+FULL = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 508864 vs 508752"),
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+]
+"""What the system, torch and safetensors said on a real full disk, a small tmpfs."""
+
+
+@pytest.mark.parametrize("told", FULL, ids=lambda told: type(told).__name__)
 def test_a_full_disk_says_so_and_the_same_call_goes_on(
-    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: Exception
 ) -> None:
     from transformers import Trainer
 
@@ -338,7 +348,7 @@ def test_a_full_disk_says_so_and_the_same_call_goes_on(
     def full(self: Any, *given: Any, **named: Any) -> None:
         if self.state.global_step == 8:
             (Path(self.args.output_dir) / "checkpoint-8").mkdir()
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise told
         save(self, *given, **named)
 
     with monkeypatch.context() as patch:
