@@ -81,6 +81,8 @@ class Evaluation:
         sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
+        cache: Take answers that the same model gave before with the same settings, and keep new ones
+            (docs/reliability.md); only for models that the built-in engine loads. EVALKIT_NO_CACHE=1 switches it off too.
         tokenizer: For endpoints: the model whose tokenizer counts tokens, gives ids and renders conversations.
         concurrency: For endpoints: requests under way at once, at most.
         request_timeout: For endpoints: seconds that one try of a request may take.
@@ -128,6 +130,7 @@ class Evaluation:
     sampling_seed: int = 0
     stride: int | None = None
     share_prefixes: bool = True
+    cache: bool = True
     tokenizer: str | None = None
     concurrency: int = 64
     request_timeout: float = 600.0
@@ -154,7 +157,8 @@ class Evaluation:
             EvalkitError: See `evalkit.errors`; the message is one plain sentence.
         """
         output = None if self.output is None else Path(self.output)
-        return evaluate(*self.parts(), output=output, progress=self.progress)
+        reuse = self.cache and not switched_on("EVALKIT_NO_CACHE")
+        return evaluate(*self.parts(), output=output, progress=self.progress, reuse=reuse)
 
     def plan(self, baselines: Sequence[Run] = ()) -> RunPlan:
         """What `run` would take, and what comparing two such runs could see.

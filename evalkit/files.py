@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,11 +24,13 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
     """
     with _explained(path):
         _prepare(path)
+        _remove_parts(path)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         # not `tempfile`: its files are readable by their owner only, whatever the umask says
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         with _explained(path), os.fdopen(descriptor, "wb") as stream:
+            _lock(stream)  # by which a part that is being written is told from one that a crash left behind
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -50,6 +53,55 @@ def write_text(path: Path, text: str) -> None:
         stream.write(text.encode("utf-8", "backslashreplace"))
 
 
+@contextmanager
+def exclusive(path: Path, busy: str) -> Iterator[BinaryIO]:
+    """Opens a file for reading and writing, unbuffered, made where it is missing, for this process alone.
+
+    The system gives the lock back however a process ends. Where it has no locks (Windows, some network drives) there is
+    none.
+
+    Args:
+        path: The file.
+        busy: What to say where another process has it.
+
+    Raises:
+        OutputError: Another process has it, or the place cannot be written.
+    """
+    while True:
+        with _explained(path):
+            stream: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        with stream:
+            if _lock(stream) is False:
+                raise OutputError(busy, hint="wait for it, or choose another place for the output with -o")
+            if _is_at(stream, path):  # else its last holder took it away before this lock was had
+                with _explained(path):
+                    _sync_folder(path.parent)
+                yield stream
+                return
+
+
+def _lock(stream: BinaryIO) -> bool | None:
+    """Whether this process has the lock now; None where there are no locks."""
+    try:
+        import fcntl
+    except ImportError:  # no such thing on Windows
+        return None
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a network drive without locks
+        return None
+    return True
+
+
+def _is_at(stream: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def check_writable(path: Path) -> None:
     """Makes sure that a file can be written at `path`, by writing an empty one beside it; missing folders are made.
 
@@ -70,6 +122,14 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{path} cannot be written: {reason}", hint="choose another place for the output") from error
+
+
+def _remove_parts(path: Path) -> None:
+    """Takes away what processes left that were killed while they wrote this file."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError), part.open("rb") as stream:
+            if _lock(stream):
+                part.unlink()
 
 
 def _prepare(path: Path) -> None:

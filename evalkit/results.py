@@ -188,6 +188,16 @@ class ModelInfo:
     adapter: str | None
     extra: Mapping[str, Any]
 
+    def content(self) -> dict[str, Any]:
+        """JSON values: what decides its answers, without names and places. The hash of the weights covers the adapter."""
+        extra = {name: value for name, value in self.extra.items() if name not in ("base", "base_source")}
+        return {
+            "weights_sha256": self.weights_sha256,
+            "tokenizer_sha256": self.tokenizer_sha256,
+            "dtype": self.dtype,
+            **extra,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

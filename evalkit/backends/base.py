@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evalkit.requests import Reply, Request
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from evalkit.run_plan import Cost
 
 Answer = tuple[int, Reply]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What answers, by its content: two backends with the same one give the same answers, whatever they are called.
+
+    Attributes:
+        content: JSON values: hashes of weights, configuration, tokenizer and engine, dtype, settings, libraries, device.
+        alone: Whether an answer depends on nothing but its own request; otherwise on all that is asked together too.
+    """
+
+    content: Mapping[str, Any]
+    alone: bool
 
 
 class Prepared(Protocol):
@@ -31,6 +45,14 @@ class Prepared(Protocol):
     @property
     def tokens(self) -> Sequence[int]:
         """Tokens of each request, counted whole."""
+        ...
+
+
+class HasDigests(Protocol):
+    """`Prepared` of a backend whose answers may depend on their own requests alone (`Fingerprint.alone`)."""
+
+    def digest(self, index: int) -> bytes:
+        """Hash of all of a request that decides its answer, as the backend computes it: its tokens and how it goes on."""
         ...
 
 
@@ -81,8 +103,17 @@ class Backend(Protocol):
         """Tokenises requests, whatever their length."""
         ...
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
-        """Answers requests in an order of the backend's choice, a list at a time; those in `done` may be left out."""
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
+        """Answers requests in an order of the backend's choice, a list at a time.
+
+        Args:
+            prepared: What is asked.
+            done: Requests whose answers are known. They are not answered again, but what is computed together with others
+                is computed together with them again, so that a continued run gives the same bits.
+            left_out: Requests that are not wanted. Given only where there are any.
+        """
         ...
 
     def cost(self, prepared: Prepared, seconds: float) -> Cost | None:
@@ -92,6 +123,12 @@ class Backend(Protocol):
     def counters(self) -> dict[str, int]:
         """Tokens asked for and tokens computed so far."""
         ...
+
+
+def fingerprint_of(backend: Backend) -> Fingerprint | None:
+    """What answers, by its method `fingerprint`; None where a backend has none, or does not know its own content."""
+    told: Callable[[], Fingerprint | None] = getattr(backend, "fingerprint", lambda: None)
+    return told()
 
 
 def price_of(backend: Backend) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from evalkit.backends.base import Answer, Prepared
+from evalkit.backends.base import Answer, Fingerprint, Prepared
 from evalkit.backends.local_cost import cost
 from evalkit.backends.local_generation import LocalGeneration, TokenizedPrompt
 from evalkit.engine import sequences as token_sequences
@@ -52,6 +55,20 @@ class TokenizedRequests:
     sequences: Sequence[token_sequences.Sequence]
     owners: Sequence[int]
     prompts: Mapping[int, TokenizedPrompt]
+
+    def digest(self, index: int) -> bytes:
+        """Hash of a request as it is computed: all its tokens, and how a text goes on after them."""
+        digest = hashlib.blake2b(digest_size=20)
+        request = self.requests[index]
+        if isinstance(request, Generate):
+            how = {"decoding": request.decoding.described(), "thinks": request.thinks, "kept": self.prompts[index].kept}
+            parts = [self.prompts[index].tokens.tobytes(), json.dumps(how, sort_keys=True).encode()]
+        else:
+            first, end = bisect_left(self.owners, index), bisect_right(self.owners, index)
+            parts = [part for one in self.sequences[first:end] for part in one.content()]
+        for part in parts:
+            digest.update(len(part).to_bytes(4, "big") + part)
+        return digest.digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +173,17 @@ class LocalBackend:
             },
         }
 
+    def fingerprint(self) -> Fingerprint | None:
+        """What answers; None for a model that was put together in memory, whose hashes are only said to be its own."""
+        if isinstance(self._model, LoadedModel):
+            return None
+        settings = self.settings()
+        check = settings.pop("self_check")
+        if not self.options.deterministic:
+            settings.pop("batch_tokens")  # whoever needs it adds the budget of the moment
+        content = {"model": self.info.content(), "engine": settings, "path": check["path"]}
+        return Fingerprint(content, alone=self.options.deterministic)
+
     @property
     def chat(self) -> ChatFormat:
         """What the tokenizer knows of conversations."""
@@ -251,17 +279,31 @@ class LocalBackend:
         assert isinstance(split, EncoderDecoderModel)
         return split.start_before_labels(targets) if self.options.compat_lm_eval else split.start
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
-        """Answers requests: scores batch by batch (a text when its last window is), then texts as they are finished."""
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
+        """Answers requests: scores batch by batch (a text when its last window is), then texts as they are finished.
+
+        Raises:
+            ModelError: The files of the model were changed meanwhile.
+        """
+        files = self.loaded.files if self.device == "cpu" else None  # on other devices the weights are copies
+        for answers in self._compute(prepared, done, left_out):
+            if files is not None:
+                files.check(replaced=False)
+            yield answers
+
+    def _compute(self, prepared: Prepared, done: Collection[int], left_out: Collection[int]) -> Iterator[list[Answer]]:
         tokenized = _own(prepared)
-        finished = set(done)
+        finished = {*done, *left_out}
         if without := _without_tokens(tokenized, finished):
             finished.update(index for index, _ in without)
             yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
-        prompts = self._prompts(tokenized, finished)  # before anything is computed: an answer may have no room
+        # before anything is computed: an answer may have no room
+        prompts = self._prompts(tokenized, left_out) if tokenized.prompts.keys() - finished else {}
         yield from self._score(tokenized, finished)
-        yield from self._generate(tokenized, prompts)
+        yield from self._generate(tokenized, prompts, finished)
 
     def _score(self, tokenized: TokenizedRequests, finished: set[int]) -> Iterator[list[Answer]]:
         if not tokenized.sequences:
@@ -283,11 +325,13 @@ class LocalBackend:
         except NonFiniteSequenceError as error:
             raise NonFiniteRequestError(error, tokenized.owners[error.sequence], error.token) from error
 
-    def _generate(self, tokenized: TokenizedRequests, prompts: dict[int, Prompt]) -> Iterator[list[Answer]]:
+    def _generate(
+        self, tokenized: TokenizedRequests, prompts: dict[int, Prompt], finished: Collection[int]
+    ) -> Iterator[list[Answer]]:
         if not prompts:
             return
         try:
-            yield from self.generation.answers(self.engine.generator, prompts, tokenized.prompts)
+            yield from self.generation.answers(self.engine.generator, prompts, tokenized.prompts, finished)
         except NonFinitePromptError as error:
             raise NonFiniteRequestError(error, list(prompts)[error.prompt], error.token) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,10 +108,12 @@ class LocalGeneration:
         generator: TextGenerator,
         prompts: Mapping[int, Prompt],
         tokenized: Mapping[int, TokenizedPrompt],
+        done: Collection[int] = (),
     ) -> Iterator[list[Answer]]:
-        """Replies as they are complete."""
+        """Replies as they are complete, but for those in `done`."""
         indices = list(prompts)
-        for finished in generator.generate([prompts[index] for index in indices], self.decode):
+        known = {place for place, index in enumerate(indices) if index in done}
+        for finished in generator.generate([prompts[index] for index in indices], self.decode, known):
             yield [(indices[place], _reply(tokenized[indices[place]], texts)) for place, texts in finished]
 
 

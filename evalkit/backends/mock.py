@@ -94,9 +94,11 @@ class MockModel:
         lengths = [0 if isinstance(r, Roll) else count for r, count in zip(requests, words, strict=True)]
         return MockPrepared(requests, lengths, words)
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
         """Answers in order, `batch` at a time."""
-        finished = set(done)
+        finished = {*done, *left_out}
         waiting = [index for index in range(len(prepared.requests)) if index not in finished]
         for start in range(0, len(waiting), self.batch):
             part = waiting[start : start + self.batch]

@@ -248,7 +248,9 @@ class VllmBackend:
         encoded = self._encoder.encode(requests, self.max_length)
         return VllmPrepared(requests, encoded.lengths, encoded.tokens, encoded.sequences, encoded.prompts)
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
         """Answers requests by the thousand: first those that are scored, then those that generate.
 
         Raises:
@@ -256,7 +258,7 @@ class VllmBackend:
         """
         if not isinstance(prepared, VllmPrepared):
             raise TypeError("these requests were prepared by another backend")
-        finished = set(done)
+        finished = {*done, *left_out}
         open_requests = [index for index in range(len(prepared.requests)) if index not in finished]
         self._asked += sum(prepared.tokens[index] for index in open_requests)
         scored = [index for index in open_requests if prepared.prompts[index] is None]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evalkit.cli.output import print_table
 from evalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def list_datasets(
             "No data sets here yet. `evalkit data pull --embedded` fetches common benchmarks (180 MB).", err=True
         )
     else:
-        _print_table(("DATA SET", "CONFIGURATION", "ROWS", "SOURCE", "FOLDER"), list(_list_lines(entries)))
+        print_table(("DATA SET", "CONFIGURATION", "ROWS", "SOURCE", "FOLDER"), list(_list_lines(entries)))
         typer.echo(f"\nevalkit keeps its own data in {data_home()} (EVALKIT_HOME moves it).", err=True)
 
 
@@ -166,10 +167,4 @@ def _rows(splits: dict[str, int] | Counter[str]) -> str:
 
 def _print_packed(datasets: Sequence[PackedDataset]) -> None:
     lines = [(each.id, str(each.files), f"{each.bytes / 1e6:.1f}", each.licence or "not stated") for each in datasets]
-    _print_table(("DATA SET", "FILES", "MB", "LICENCE"), lines)
-
-
-def _print_table(header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(line[column]) for line in (header, *lines)) for column in range(len(header))]
-    for line in (header, *lines):
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print_table(("DATA SET", "FILES", "MB", "LICENCE"), lines)

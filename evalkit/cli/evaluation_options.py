@@ -198,6 +198,9 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    cache: Annotated[
+        bool, typer.Option(help="Take answers that this model gave before, and keep new ones (`evalkit cache`).")
+    ] = True
     tokenizer: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The model whose tokenizer to use; scores are then asked for in token ids."),
@@ -240,7 +243,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Generation": ("max_new_tokens", "temperature", "top_p", "top_k", "samples", "beams", "sampling_seed", "thinking"),
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
-    "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes"),
+    "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes", "cache"),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""

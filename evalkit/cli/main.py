@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from evalkit import __version__
 from evalkit.cli import (
+    cache,
     compare,
     compare_options,
     data,
@@ -48,6 +49,7 @@ First steps
   evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
+  evalkit cache info                               answers kept for later runs
 
 \b
 Exit codes
@@ -92,6 +94,7 @@ app.command(name="report")(report.command)
 app.command(name="rate")(rate.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 
 
 def _version(wanted: bool) -> None:

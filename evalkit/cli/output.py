@@ -110,3 +110,10 @@ def drop_standard_output() -> None:
 def print_note(text: str) -> None:
     """Prints to standard error what the user should know beside the result."""
     typer.echo(f"note: {text}", err=True)
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Prints a plain table to standard output, for people and for `cut`."""
+    widths = [max(len(line[column]) for line in (header, *lines)) for column in range(len(header))]
+    for line in (header, *lines):
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -100,6 +100,7 @@ class Engine:
         if deterministic:
             self.token_budget = memory.fixed_size(self.split)
         self.tokens_computed = 0
+        self._patience = memory.Patience()
         self.generator = TextGenerator(self.split, max_length, deterministic=deterministic)
 
     def score(self, sequences: Sequences[Sequence], done: Collection[int] = frozenset()) -> Iterator[list[Score]]:
@@ -184,6 +185,7 @@ class Engine:
         parts = launched.parts()
         self._check_finite(sequences, parts)
         self.tokens_computed += launched.tokens
+        self._patience.succeeded()
         return gathered.add(parts)
 
     def _launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
@@ -206,17 +208,17 @@ class Engine:
         ]
 
     def _shrink(self, error: RuntimeError) -> None:
-        """Halves the token budget after running out of memory; another error, or no room left to shrink, is raised."""
+        """Halves the token budget after running out of memory; another error, or no room left to shrink, is raised.
+
+        With `deterministic` the budget stays, and the same is to be tried again after a while.
+        """
         if not memory.is_out_of_memory(error):
             raise error
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         out_of_memory = f"the device ran out of memory on a batch of {self.token_budget} tokens"
         if self.deterministic:
-            raise EvaluationError(
-                f"{out_of_memory}, the fixed size of --deterministic",
-                hint="free memory on the device, use --dtype bfloat16, or leave --deterministic out",
-            ) from error
+            self._patience.wait(f"{out_of_memory}, the fixed size of --deterministic", error)
+            return
+        memory.release()
         if self.token_budget <= memory.SMALLEST_BUDGET:
             raise EvaluationError(out_of_memory, hint=MORE_MEMORY) from error
         self.token_budget //= 2

@@ -6,6 +6,9 @@ common names of their sizes. They are checked against measured peaks by benchmar
 
 from __future__ import annotations
 
+import gc
+import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +16,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from evalkit.engine.forward import logits_bytes
+from evalkit.errors import EvaluationError
 
 if TYPE_CHECKING:
     from evalkit.engine.forward import SplitModel
 
+logger = logging.getLogger(__name__)
+
+# Seconds before a batch that found no memory is tried again, with --deterministic.
+WAITS = (0.0, 1.0, 5.0, 20.0, 60.0)
 # Fixed sizes, so that runs on like machines make like plans.
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 CPU_BUDGET = 2048  # a larger one is not faster: products of matrices are at their peak rate from 512 rows on
@@ -170,3 +178,46 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and any(text in str(error) for text in ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"))
     )
+
+
+class Patience:
+    """What `--deterministic` does when memory runs out: it waits for another program to give some back.
+
+    Smaller batches would give other bits, so nothing is computed differently: the same is tried again, a few times in a
+    row, and then the run ends. Its journal keeps what was computed.
+    """
+
+    def __init__(self) -> None:
+        self._tried = 0
+
+    def wait(self, problem: str, error: RuntimeError) -> None:
+        """Frees what can be freed, and waits longer each time.
+
+        Args:
+            problem: What ran out of memory, for the message.
+            error: What torch raised.
+
+        Raises:
+            EvaluationError: It was tried often enough.
+        """
+        if self._tried == len(WAITS):
+            raise EvaluationError(
+                f"{problem}, {self._tried + 1} times in a row",
+                hint="free memory on the device and give the same command again, use --dtype bfloat16, or leave "
+                "--deterministic out",
+            ) from error
+        logger.warning("%s: trying again in %g seconds", problem, WAITS[self._tried])
+        release()
+        time.sleep(WAITS[self._tried])
+        self._tried += 1
+
+    def succeeded(self) -> None:
+        """There was enough memory."""
+        self._tried = 0
+
+
+def release() -> None:
+    """Gives back to the device what torch holds for later."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

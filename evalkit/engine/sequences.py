@@ -47,6 +47,10 @@ class Sequence:
         """Tokens before the first target."""
         return self.first_scored + 1
 
+    def content(self) -> tuple[bytes, ...]:
+        """All that decides its scores, and what was cut off."""
+        return self.inputs.tobytes(), self.targets.tobytes(), self.truncated.to_bytes(4, "big")
+
     def cut(self, targets: int) -> Self:
         """The sequence with its first so many targets only."""
         return replace(self, inputs=self.inputs[: self.first_scored + targets], targets=self.targets[:targets])
@@ -71,6 +75,10 @@ class EncoderDecoderSequence(Sequence):
     def context_tokens(self) -> int:
         """Tokens that the encoder sees."""
         return len(self.encoder_inputs)
+
+    def content(self) -> tuple[bytes, ...]:
+        """All that decides its scores, and what was cut off."""
+        return self.encoder_inputs.tobytes(), *super().content()
 
 
 def encoder_decoder_sequence(

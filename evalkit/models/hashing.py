@@ -1,17 +1,24 @@
-"""Identity of a model: hashes of its weights and of its tokenizer."""
+"""Identity of a model: hashes of its weights, configuration and tokenizer, and whether its files stay what they were."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evalkit.errors import ModelError
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _THREADS = 4
+_NAMES = frozenset(
+    {"_name_or_path", "_model_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
+)
 
 
 class WeightsHash:
@@ -43,6 +50,49 @@ class WeightsHash:
         return combine(*(f"{name} {digest.result()}" for name, digest in self._digests))
 
 
+class WatchedFiles:
+    """Files that must stay as they are while a model is read from them, and on a CPU as long as it computes.
+
+    There the weights in memory are the files themselves, mapped: whoever writes into one, as a training that saves to the
+    same folder does, changes the model under way, and the hash in the result would be that of another one.
+
+    Args:
+        files: The files.
+        name: The model's, for messages.
+    """
+
+    def __init__(self, files: Sequence[Path], name: str) -> None:
+        self._name = name
+        self._states = {file: _state(file) for file in files}
+
+    def check(self, *, replaced: bool = True) -> None:
+        """Makes sure that the files are what they were.
+
+        Args:
+            replaced: Whether another file in one's place matters too. It does not once the weights are loaded: the old one
+                stays mapped.
+
+        Raises:
+            ModelError: One has changed.
+        """
+        for file, before in self._states.items():
+            now = _state(file)
+            if now != before and (replaced or (now is not None and before is not None and now[0] == before[0])):
+                raise ModelError(
+                    f"the file {file.name} of the model '{self._name}' was changed while it was in use",
+                    hint="let the other program finish, then give the same command again",
+                )
+
+
+def _state(file: Path) -> tuple[tuple[int, int], int, int] | None:
+    """Which file it is, its size and when it was last written; None where there is none."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
@@ -52,6 +102,17 @@ def file_sha256(path: Path) -> str:
 def combine(*parts: str) -> str:
     """SHA-256 of several texts, one a line."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def config_sha256(model: PreTrainedModel) -> str:
+    """SHA-256 of what decides a model's numbers besides its weights: its class, configuration and tokens that end a text.
+
+    Names, paths and versions are no part of it, so that a renamed or saved again model is the same.
+    """
+    config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES}
+    config["quantization_config"] = {**(config.get("quantization_config") or {}), "gguf_file": None}
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return combine(type(model).__name__, json.dumps(config, sort_keys=True, default=str), str(ends))
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -11,7 +11,7 @@ from evalkit.models.adapter import apply_adapter, require_peft
 from evalkit.models.causality import check_causal, is_encoder_decoder
 from evalkit.models.checkpoint import adapter_files, refuse_remote_code, weight_files
 from evalkit.models.gguf_reading import check_gguf, shared_gguf_reader
-from evalkit.models.hashing import WeightsHash, combine, tokenizer_sha256
+from evalkit.models.hashing import WatchedFiles, WeightsHash, combine, config_sha256, tokenizer_sha256
 from evalkit.models.hub import snapshot
 from evalkit.models.location import ModelLocation, resolve
 from evalkit.models.options import ModelOptions, pick_device, pick_dtype
@@ -41,6 +41,7 @@ class LoadedModel:
         device: Where it computes.
         dtype: Type of its weights.
         is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
+        files: What it was read from; None for a model that was put together in memory.
     """
 
     model: PreTrainedModel
@@ -51,6 +52,7 @@ class LoadedModel:
     device: torch.device
     dtype: torch.dtype
     is_encoder_decoder: bool = False
+    files: WatchedFiles | None = None
 
     def load(self) -> LoadedModel:
         """Itself: as `OpenedModel.load`, with nothing left to do."""
@@ -97,6 +99,7 @@ class OpenedModel:
             assert location.path is not None
             self._own_files = adapter_files(location.path, options)
         self._source = _find(base, options)
+        self._watched = WatchedFiles([*self._source.files, *self._own_files], location.spec)
         self._hash = WeightsHash(self._source.files, self._source.directory)
         with shared_gguf_reader() if self._source.gguf_file else nullcontext():
             self.tokenizer = tokenizer_at(location, options)
@@ -124,6 +127,7 @@ class OpenedModel:
             )
         with quiet_libraries():
             check_causal(model, location.spec)
+        self._watched.check()
         info = ModelInfo(
             name=location.spec,
             source=location.kind,
@@ -144,6 +148,7 @@ class OpenedModel:
             self.device,
             model.dtype,
             self.is_encoder_decoder,
+            self._watched,
         )
 
 
@@ -195,7 +200,7 @@ def _adapt(
 
 
 def _extra(model: PreTrainedModel, location: ModelLocation) -> dict[str, Any]:
-    extra = {"architecture": type(model).__name__}
+    extra = {"architecture": type(model).__name__, "config_sha256": config_sha256(model)}
     if location.base is not None:
         extra |= {"base": location.base.spec, "base_source": location.base.kind}
     quantization = getattr(model.config, "quantization_config", None)

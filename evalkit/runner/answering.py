@@ -1,77 +1,75 @@
-"""Getting the answers: the journal, the backend, and what is said meanwhile."""
+"""Getting the answers: the journal, the store, the backend, and what is said meanwhile."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from evalkit import __version__
-from evalkit.backends.base import Backend, Prepared
+from evalkit.backends.base import Answer, Backend
 from evalkit.errors import EvaluationError, InterruptedRunError, NonFiniteError
 from evalkit.requests import Failure, Generation, Reply, Response
 from evalkit.results import Sample
-from evalkit.runner.asking import Asked
+from evalkit.runner.asking import Asked, Ready
+from evalkit.runner.environment import computing
 from evalkit.runner.journal import Journal, journal_path, run_key
 from evalkit.runner.progress import Progress, Status
+from evalkit.runner.reuse import Reuse
 from evalkit.runner.task_run import TaskRun, with_fields
 
 
-def open_journal(prepared: Prepared, backend: Backend, output: Path | None) -> Journal:
-    """The journal of this very run, with the answers it holds; a run without output keeps them in memory."""
-    # the size of batches may shrink when memory runs out; it is recorded with each batch and not part of what is asked
-    settings = {key: value for key, value in backend.settings().items() if key not in {"batch_tokens", "self_check"}}
-    identity = {"model": asdict(backend.info), "backend": settings, "version": __version__}
-    path = None if output is None else journal_path(output)
-    journal = Journal(path, run_key(identity, prepared.requests), backend.budget)
-    backend.budget = journal.budget
-    return journal
-
-
-def answer_all(
-    asked: Sequence[Asked], prepared: Prepared, backend: Backend, journal: Journal, progress: Progress
-) -> Mapping[int, Reply]:
-    """Answers every request, journalling as it goes; what the journal already holds is not asked again.
-
-    Returns:
-        Request -> reply; a `Failure` where none could be had.
-
-    Raises:
-        InterruptedRunError: The user stopped the run; the journal's file stays.
-        NonFiniteError: Names task, document and token.
-    """
-    answering = Answering(asked, prepared, backend, journal, progress)
-    answering.answer(range(len(prepared.requests)))
-    return answering.answers
-
-
 class Answering:
-    """The answers of one run, asked for all at once or in parts.
+    """The answers of one run, asked for all at once or in parts; what the journal or the store holds is not asked again.
 
     Args:
-        asked: All documents of the run.
-        prepared: Their requests.
-        backend: What answers.
-        journal: What is answered already, and where answers are kept.
+        ready: The run.
+        output: The result file, which the journal stands beside; None keeps answers in memory.
         progress: Told what happens.
+        reuse: Take answers from the response store, and leave new ones there.
+
+    Attributes:
+        reused: Number of answers that came from the store.
+
+    Raises:
+        OutputError: Another process writes this result, or the place cannot be written.
     """
 
-    def __init__(
-        self, asked: Sequence[Asked], prepared: Prepared, backend: Backend, journal: Journal, progress: Progress
-    ) -> None:
-        self._asked, self._prepared, self._backend, self._journal = asked, prepared, backend, journal
-        self._tracker = _Tracker(asked, progress, backend, journal.resumed)
+    def __init__(self, ready: Ready, output: Path | None, progress: Progress, *, reuse: bool = False) -> None:
+        self._asked, self._prepared, self._backend = ready.asked, ready.prepared, ready.backend
+        self._progress = progress
         self._failures: dict[int, Reply] = {}
-        if journal.resumed:
-            progress.note(f"continuing: {journal.resumed} of {len(prepared.requests)} requests are already answered")
-            self._tracker.add(dict(journal.answers))
+        self.reused = 0
+        key = run_key(_identity(self._backend), self._prepared.requests)
+        path = None if output is None else journal_path(output)
+        self._journal = Journal(path, key, self._backend.budget)
+        self._journal.begin(computing(self._backend.device))
+        self._reuse = Reuse(self._backend, self._prepared, key) if reuse else None
+        self._backend.budget = self._journal.budget
+        self._tracker = _Tracker(self._asked, progress, self._backend, self._journal.resumed)
+        self._tell()
+        if self._journal.resumed:
+            self._tracker.add(dict(self._journal.answers))
+
+    def __enter__(self) -> Answering:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+        if self._reuse is not None:
+            self._reuse.close()
 
     @property
     def answers(self) -> Mapping[int, Reply]:
         """Request -> reply of all that was asked so far; a `Failure` where none could be had."""
         return {**self._journal.answers, **self._failures}
+
+    @property
+    def environments(self) -> Sequence[Mapping[str, Any]]:
+        """What is known of other machines and libraries that computed a part of the answers, each once."""
+        return self._journal.environments
 
     def answer(self, requests: Iterable[int]) -> None:
         """Answers these requests, but those already answered.
@@ -80,22 +78,74 @@ class Answering:
             InterruptedRunError: The user stopped the run; the journal's file stays.
             NonFiniteError: Names task, document and token.
         """
-        journal, total = self._journal, len(self._prepared.requests)
-        left_out = set(range(total)).difference(requests).union(journal.answers, self._failures)
+        total = len(self._prepared.requests)
         try:
-            for new in self._backend.compute(self._prepared, frozenset(left_out)):
+            asked = set(requests)
+            self._look_up(asked.difference(self._journal.answers, self._failures))
+            left_out = set(range(total)).difference(asked, self._journal.answers, self._failures)
+            done = frozenset((*self._journal.answers, *self._failures))
+            others = {"left_out": frozenset(left_out)} if left_out else {}
+            for new in self._backend.compute(self._prepared, done, **others):
                 if new:
-                    journal.add(new, self._backend.budget)
-                    self._failures.update((index, reply) for index, reply in new if isinstance(reply, Failure))
-                    self._tracker.add(dict(new))
+                    self._keep(new)
         except KeyboardInterrupt:
-            kept = journal.path is not None
+            kept = self._journal.path is not None
+            answered = f"interrupted after {len(self._journal.answers)} of {total} requests"
             raise InterruptedRunError(
-                f"interrupted after {len(journal.answers)} of {total} requests" + (", which are kept" if kept else ""),
+                answered + (", which are kept" if kept else ""),
                 hint="the same command continues where this one stopped" if kept else None,
             ) from None
         except NonFiniteError as error:
             raise _name_non_finite(error, self._asked) from error
+
+    def _keep(self, new: Sequence[Answer]) -> None:
+        self._journal.add(new, self._backend.budget)
+        if self._reuse is not None:
+            self._reuse.keep(new)
+        self._failures.update((index, reply) for index, reply in new if isinstance(reply, Failure))
+        self._tracker.add(dict(new))
+
+    def _look_up(self, wanted: set[int]) -> None:
+        """Takes what the store has of these."""
+        found = self._reuse.known(wanted) if self._reuse is not None and wanted else {}
+        if not found:
+            return
+        self._journal.add(found.items(), self._backend.budget)
+        self.reused += len(found)
+        self._tracker.reused = self.reused
+        self._progress.note(
+            f"{len(found):,} of {len(wanted):,} requests were answered before by the same model with the same settings "
+            "(--no-cache computes them again)"
+        )
+        self._tracker.add(found)
+
+    def forget(self) -> None:
+        """Removes the journal, once the result is written."""
+        self._journal.remove()
+
+    def _tell(self) -> None:
+        """What was found beside the result."""
+        journal, note = self._journal, self._progress.note
+        if journal.set_aside is not None:
+            note(
+                f"the answers of another, unfinished run are kept in {journal.set_aside.name} for the command that began it"
+            )
+        if journal.damaged:
+            note(f"{journal.damaged} lines of the journal are damaged; what they held is computed again")
+        if journal.resumed:
+            note(f"continuing: {journal.resumed} of {len(self._prepared.requests)} requests are already answered")
+            if self._backend.info.source == "endpoint":
+                note("whether the endpoint still serves the same weights cannot be seen from here")
+        if journal.environments:
+            note(
+                "a part was computed with other hardware or libraries: log-probabilities may differ in the last digits"
+            )
+
+
+def _identity(backend: Backend) -> dict[str, Any]:
+    """What answers. The size of batches may shrink when memory runs out: it is recorded with each batch instead."""
+    settings = {key: value for key, value in backend.settings().items() if key not in {"batch_tokens", "self_check"}}
+    return {"model": backend.info.content(), "backend": settings, "version": __version__}
 
 
 def _name_non_finite(error: NonFiniteError, asked: Sequence[Asked]) -> NonFiniteError:
@@ -118,6 +168,7 @@ class _Tracker:
         self.progress = progress
         self.backend = backend
         self.resumed = resumed
+        self.reused = 0
         self.owners = [place for place, one in enumerate(asked) for _ in one.requests]
         self.missing = [len(one.requests) for one in asked]
         self.answers: dict[int, Reply] = {}
@@ -147,7 +198,7 @@ class _Tracker:
                 total_documents=len(self.asked),
                 requests=len(self.answers),
                 total_requests=len(self.owners),
-                resumed_requests=self.resumed,
+                resumed_requests=self.resumed + self.reused,
                 tokens_computed=self.backend.counters()["tokens_computed"],
                 seconds=time.perf_counter() - self.start,
                 scores=scores,

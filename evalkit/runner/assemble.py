@@ -17,7 +17,7 @@ from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
 from evalkit.results import MetricValue, Run, SampleRow, TaskResult
-from evalkit.runner.answering import sample_of
+from evalkit.runner.answering import Answering, sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.environment import environment
 from evalkit.runner.presentation import Presentation
@@ -28,7 +28,7 @@ from evalkit.runner.task_run import TaskRun
 def assemble(
     selection: Selection,
     ready: Ready,
-    answers: Mapping[int, Reply],
+    answering: Answering,
     settings: RunSettings,
     seconds: Mapping[str, float],
 ) -> Run:
@@ -37,13 +37,14 @@ def assemble(
     Args:
         selection: Tasks and groups, in the order asked.
         ready: The tasks, what was asked about each document, and what answered.
-        answers: Request -> reply.
+        answering: The answers, and where they came from.
         settings: What else decided the scores.
         seconds: Time spent in each stage so far.
 
     Raises:
         OverLengthError: A task has no document left.
     """
+    answers = answering.answers
     documents: dict[str, list[Asked]] = {run.key: [] for run in ready.runs}
     for one in ready.asked:
         documents[one.run.key].append(one)
@@ -52,15 +53,16 @@ def assemble(
         for run in ready.runs
     }
     backend = ready.backend
+    earlier = {"earlier": list(answering.environments)} if answering.environments else {}
     return Run(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         evalkit_version=__version__,
         model=backend.info,
         settings={**settings.described(generates=ready.generates), **backend.settings()},
-        environment=environment(backend.device),
+        environment=environment(backend.device) | earlier,
         tasks=tasks,
         groups=aggregate(selection.groups, tasks),
-        timing=_timing(seconds, backend, len(answers)),
+        timing=_timing(seconds, backend, len(answers), answering.reused),
     )
 
 
@@ -104,12 +106,13 @@ def prompts_sha256(asked: Sequence[Asked]) -> str:
     return digest.hexdigest()
 
 
-def _timing(seconds: Mapping[str, float], backend: Backend, requests: int) -> dict[str, Any]:
+def _timing(seconds: Mapping[str, float], backend: Backend, requests: int, reused: int) -> dict[str, Any]:
     counters = backend.counters()
     scoring = seconds.get("scoring", 0.0)
     return {
         "seconds": {stage: round(spent, 3) for stage, spent in seconds.items()},
         "requests": requests,
+        **({"requests_reused": reused} if reused else {}),
         **counters,
         **price_of(backend),
         "tokens_per_second": round(counters["tokens_computed"] / scoring, 1) if scoring else None,

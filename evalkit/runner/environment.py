@@ -9,6 +9,9 @@ from typing import Any
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "peft", "lm-eval", "sacrebleu")
 
+COMPUTING = ("torch", "transformers", "tokenizers", "numpy", "peft")
+"""Those of them that have a part in what a model answers."""
+
 
 def environment(device: str | None) -> dict[str, Any]:
     """Versions of Python and of the packages that compute, the processor, and the accelerator when one is used."""
@@ -37,6 +40,13 @@ def environment(device: str | None) -> dict[str, Any]:
 
         described["threads"] = torch.get_num_threads()
     return described
+
+
+def computing(device: str | None) -> dict[str, Any]:
+    """What of the environment has a part in the last digits of a number."""
+    described = environment(device)
+    packages = {name: version for name, version in described["packages"].items() if name in COMPUTING}
+    return {name: described.get(name) for name in ("machine", "processor", "accelerator", "cuda", "threads")} | packages
 
 
 def _processor() -> str:

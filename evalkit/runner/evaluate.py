@@ -13,7 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.errors import UsageError
 from evalkit.registry import Selection
 from evalkit.results import Run, check_writable, samples_path, write_samples
-from evalkit.runner.answering import answer_all, open_journal
+from evalkit.runner.answering import Answering
 from evalkit.runner.asking import Ready, ask
 from evalkit.runner.assemble import assemble, sample_rows
 from evalkit.runner.presentation import present_all
@@ -89,6 +89,7 @@ def evaluate(
     *,
     output: Path | None = None,
     progress: Progress | None = None,
+    reuse: bool = False,
 ) -> Run:
     """Evaluates a model on tasks.
 
@@ -99,6 +100,7 @@ def evaluate(
         settings: What else decides the scores.
         output: Result file; `output`.samples.parquet and the journal stand beside it. None writes nothing.
         progress: Told what happens.
+        reuse: Take answers from the response store, and leave new ones there.
 
     Returns:
         The run, also written to `output`.
@@ -113,18 +115,17 @@ def evaluate(
         if output is not None:
             check_output(output)
         ready = prepare(selection, load_backend, data, settings, progress, watch)
-        backend, asked = ready.backend, ready.asked
-        with open_journal(ready.prepared, backend, output) as journal:
+        with Answering(ready, output, progress, reuse=reuse) as answering:
             progress.stage("scoring")
             with watch.stage("scoring"):
-                answers = answer_all(asked, ready.prepared, backend, journal, progress)
+                answering.answer(range(len(ready.prepared.requests)))
             with watch.stage("scores"):
-                run = assemble(selection, ready, answers, settings, watch.seconds)
+                run = assemble(selection, ready, answering, settings, watch.seconds)
             if output is not None:
-                write_samples(samples_path(output), sample_rows(asked, answers))
+                write_samples(samples_path(output), sample_rows(ready.asked, answering.answers))
                 run.save(output)
             if not any(result.outcomes.get("errored") for result in run.tasks.values()):
-                journal.remove()  # otherwise the same command tries again what failed
+                answering.forget()  # otherwise the same command tries again what failed
         return run
     finally:
         progress.finish()

@@ -16,7 +16,7 @@ from evalkit.backends.base import Backend
 from evalkit.data import DataOptions
 from evalkit.registry import ResolvedGroup, Selection
 from evalkit.results import Run, Sample, samples_path, write_samples
-from evalkit.runner.answering import Answering, open_journal, sample_of
+from evalkit.runner.answering import Answering, sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.assemble import assemble, prompts_sha256, sample_rows
 from evalkit.runner.evaluate import Stopwatch, check_output, prepare
@@ -97,9 +97,8 @@ def evaluate_in_looks(
             check_output(output)
         ready = prepare(selection, load_backend, data, settings, progress, watch)
         chooser.begin(_offers(ready))
-        with open_journal(ready.prepared, ready.backend, output) as journal:
+        with Answering(ready, output, progress) as answering:
             progress.stage("scoring")
-            answering = Answering(ready.asked, ready.prepared, ready.backend, journal, progress)
             chosen: set[int] = set()
             look: set[int] = set()
             while look := _places(ready, chooser.choose(_samples(ready, look, answering))) - chosen:
@@ -110,14 +109,14 @@ def evaluate_in_looks(
                 raise ValueError("no document was chosen")
             part = _part(ready, chosen)
             with watch.stage("scores"):
-                run = assemble(_pruned(selection, part), part, answering.answers, settings, watch.seconds)
+                run = assemble(_pruned(selection, part), part, answering, settings, watch.seconds)
                 if len(chosen) < len(ready.asked):  # with all documents it is a run like any other
                     run = replace(run, settings={**run.settings, **chooser.described()})
             if output is not None:
                 write_samples(samples_path(output), sample_rows(part.asked, answering.answers))
                 run.save(output)
             if not any(result.outcomes.get("errored") for result in run.tasks.values()):
-                journal.remove()
+                answering.forget()
         return run
     finally:
         progress.finish()

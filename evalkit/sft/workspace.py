@@ -19,10 +19,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from evalkit.errors import OutputError, UsageError
-from evalkit.files import atomic_writer, check_writable
+from evalkit.files import atomic_writer, check_writable, exclusive
 
 SCHEMA = "evalkit.sft.config/1"
 
@@ -181,26 +181,11 @@ class Workspace:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with open(self.path(_LOCK), "ab") as file:
-            _lock(file, self.folder)
+        with exclusive(self.path(_LOCK), f"another process works in {self.folder}"):
             yield
 
 
 _LOCK, _COST = ".lock", ".cost.json"
-
-
-def _lock(file: IO[bytes], folder: Path) -> None:
-    """Holds the lock until the file is closed; the system gives it back however the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # no such thing on Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise OutputError(
-            f"another process works in {folder}", hint="wait for it, or give another folder with -o"
-        ) from None
 
 
 def _differences(known: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:

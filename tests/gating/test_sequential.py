@@ -288,8 +288,10 @@ class Interrupted(MockModel):
 
     left = 3
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
-        for batch in super().compute(prepared, done):
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
+        for batch in super().compute(prepared, done, left_out):
             if not self.left:
                 raise KeyboardInterrupt
             self.left -= 1

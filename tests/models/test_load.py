@@ -72,7 +72,48 @@ def test_opened_before_loaded(tiny_llama: Path, copy: Path) -> None:
 def test_identity(tiny_llama: Path) -> None:
     info = load_model(str(tiny_llama)).info
     assert (info.name, info.source, info.revision, info.adapter) == (str(tiny_llama), "directory", None, None)
-    assert info.extra == {"architecture": "LlamaForCausalLM"}
+    assert info.extra.keys() == {"architecture", "config_sha256"}
+
+
+def test_content_is_the_same_under_another_name_and_another_after_any_change(tiny_llama: Path, tmp_path: Path) -> None:
+    content = load_model(str(tiny_llama)).info.content()
+    copy = tmp_path / "renamed"
+    shutil.copytree(tiny_llama, copy)
+    assert load_model(str(copy)).info.content() == content
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3, "_name_or_path": "elsewhere"}))
+    changed = load_model(str(copy)).info.content()
+    assert {name for name in content if content[name] != changed[name]} == {"config_sha256"}
+    retrained = bytearray((tiny_llama / "model.safetensors").read_bytes())
+    retrained[-1] ^= 1
+    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "model.safetensors").write_bytes(retrained)
+    other = load_model(str(copy)).info.content()
+    assert {name for name in content if content[name] != other[name]} == {"weights_sha256"}
+
+
+def test_weights_that_change_under_way_are_an_error(tiny_llama: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "changing"
+    shutil.copytree(tiny_llama, copy)
+    weights = copy / "model.safetensors"
+    loaded = load_model(str(copy))
+    assert loaded.files is not None
+    loaded.files.check(replaced=False)
+    before = [one.clone() for one in loaded.model.parameters()]
+    (tmp_path / "new").write_bytes(weights.read_bytes())
+    shutil.move(tmp_path / "new", weights)  # another file of the same name leaves the mapped one alone
+    loaded.files.check(replaced=False)
+    with pytest.raises(ModelError, match="was changed while it was in use"):
+        loaded.files.check()
+    again = load_model(str(copy))
+    with weights.open("r+b") as stream:  # as a training that saves to the same folder may write
+        stream.seek(weights.stat().st_size // 2)
+        stream.write(b"\x01" * (weights.stat().st_size // 4))
+    changed = [bool((one != old).any()) for one, old in zip(again.model.parameters(), before, strict=True)]
+    assert any(changed), "if weights were copied, nothing would have to be watched"
+    assert again.files is not None
+    with pytest.raises(ModelError, match=r"model\.safetensors .* was changed while it was in use"):
+        again.files.check(replaced=False)
 
 
 def test_dtype_option(tiny_llama: Path) -> None:

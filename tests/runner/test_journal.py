@@ -46,12 +46,27 @@ def test_the_same_run_finds_its_answers_bit_for_bit(tmp_path: Path) -> None:
         run_key({"model": "m"}, [Score("a b", ""), Roll("text")]),
     ],
 )
-def test_another_run_starts_anew(tmp_path: Path, other: str) -> None:
+def test_another_run_starts_anew_and_each_goes_on_with_its_own_answers(tmp_path: Path, other: str) -> None:
     assert other != KEY
-    path = tmp_path / "j"
+    path = tmp_path / "j.journal"
     journal_with(path, [{0: response(-1)}])
-    assert found(path, other) == {}
-    assert found(path) == {}
+    with Journal(path, other, 512) as journal:
+        assert journal.answers == {}
+        aside = journal.set_aside
+        assert aside is not None
+        assert aside.is_file()
+        journal.add({1: response(-2)}.items(), 512)
+    assert found(path) == {0: response(-1)}
+    assert not aside.exists()
+    assert found(path, other) == {1: response(-2)}
+
+
+def test_a_run_that_answered_nothing_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "j.journal"
+    journal_with(path, [])
+    with Journal(path, run_key({"model": "other"}, REQUESTS), 512) as journal:
+        assert journal.set_aside is None
+    assert [one.name for one in tmp_path.iterdir()] == ["j.journal"]
 
 
 @given(cut=st.integers(0, 400))
@@ -70,21 +85,62 @@ def test_a_journal_cut_anywhere_keeps_every_whole_batch(tmp_path_factory: pytest
 
 
 @pytest.mark.parametrize(
-    "damage", ["{}", "[1]", '{"budget":1,"answers":[[0]]}', "\x00\x00", '{"budget":1,"answers":{"0":1}}']
+    "damage", ["", "{}", "[1]", "0123456789abcdef {}", '{"budget":1,"answers":[[0]]}', "\x00\x00", "\xff"]
 )
-def test_what_follows_a_damaged_line_is_computed_again(tmp_path: Path, damage: str) -> None:
+def test_lines_that_are_no_journals_are_left_out_and_those_after_them_stay(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "j"
     journal_with(path, [{0: response(-1)}, {1: response(-2)}])
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join([*lines[:2], damage, *lines[2:]]) + "\n")
-    assert set(found(path)) == {0}
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([*lines[:2], damage.encode("latin-1"), *lines[2:]]) + b"\n")
+    with Journal(path, KEY, 512) as journal:
+        assert journal.answers == {0: response(-1), 1: response(-2)}
+        assert journal.damaged == 1
+
+
+@given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
+@settings(max_examples=200)
+def test_a_bit_that_flips_costs_a_line_and_gives_no_other_number(
+    tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "j"
+    batches = [{0: response(-0.5)}, {1: response(-1.5)}, {2: response(-2.5)}]
+    journal_with(path, batches)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    path.write_bytes(content)
+    answers = found(path)
+    assert len(answers) >= 1  # two lines where the damage is to the line break between them
+    assert all(answers[index] == batches[index][index] for index in answers)
+    journal_with(path, [{0: response(-0.5), 1: response(-1.5), 2: response(-2.5)}])
+    assert found(path) == {0: response(-0.5), 1: response(-1.5), 2: response(-2.5)}
+
+
+def test_nobody_else_can_open_it(tmp_path: Path) -> None:
+    path = tmp_path / "base.json.journal"
+    with Journal(path, KEY, 512) as journal:
+        journal.add({0: response(-1)}.items(), 512)
+        for key in (KEY, run_key({"model": "other"}, REQUESTS)):
+            with pytest.raises(OutputError, match=r"another process is writing base\.json"):
+                Journal(path, key, 512)
+        journal.add({1: response(-2)}.items(), 512)
+    assert found(path) == {0: response(-1), 1: response(-2)}
+
+
+def test_other_machines_that_had_a_part_in_it_are_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    for number, machine in enumerate(["a", "b", "b", "a"]):
+        with Journal(path, KEY, 512) as journal:
+            journal.begin({"processor": machine})
+            journal.add({number: response(-1)}.items(), 512)
+            others = {1: [{"processor": "a"}], 2: [{"processor": "a"}], 3: [{"processor": "b"}]}
+            assert journal.environments == others.get(number, [])
 
 
 def test_every_line_is_on_the_disk_before_the_next_batch(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with Journal(path, KEY, 2048) as journal:
         journal.add({0: response(-1)}.items(), 2048)
-        assert json.loads(path.read_text().splitlines()[-1])["answers"][0][0] == 0
+        assert json.loads(path.read_text().splitlines()[-1].partition(" ")[2])["answers"][0][0] == 0
 
 
 def test_without_a_path_nothing_is_written_and_a_removed_journal_is_gone(tmp_path: Path) -> None:
@@ -99,5 +155,5 @@ def test_without_a_path_nothing_is_written_and_a_removed_journal_is_gone(tmp_pat
 
 
 def test_a_place_that_cannot_be_written_is_an_output_error(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="cannot write the journal"):
+    with pytest.raises(OutputError, match="cannot be written"):
         Journal(tmp_path / "missing" / "j", KEY, 1)

@@ -212,7 +212,9 @@ class EndpointBackend:
             requests, lengths, tokens, sequences if self._sends_token_ids else [None] * len(requests)
         )
 
-    def compute(self, prepared: Prepared, done: Collection[int] = ()) -> Iterator[list[Answer]]:
+    def compute(
+        self, prepared: Prepared, done: Collection[int] = (), left_out: Collection[int] = ()
+    ) -> Iterator[list[Answer]]:
         """Answers requests in order, several at once; those that get no answer are a `Failure`.
 
         Plain prompts that leave no room for their answers are cut on the left.
@@ -222,7 +224,7 @@ class EndpointBackend:
         """
         if not isinstance(prepared, EndpointPrepared):
             raise TypeError("these requests were prepared by another backend")
-        finished = frozenset(done)
+        finished = frozenset(done).union(left_out)
         jobs: list[Job] = []
         cuts: dict[int, int] = {}
         for index, request in enumerate(prepared.requests):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from collections.abc import Sequence as Sequences
 from dataclasses import dataclass
 
@@ -20,6 +20,9 @@ from evalkit.engine.generation.self_check import DecodingCheck, choose_decoding_
 # tokens of running texts ride along in most steps, and more texts than this gain little.
 CPU_SLOTS, CPU_BUDGET = 64, 256
 SLOTS, BUDGET = 256, 4096
+# Texts of a round, as a multiple of those written side by side: at its end fewer and fewer run, and after a crash it is
+# written again.
+ROUND = 8
 PROBE_STEPS = 4
 
 
@@ -52,6 +55,7 @@ class TextGenerator:
         deterministic: Write one text at a time and share nothing, so that a text depends on nothing but its prompt.
 
     Attributes:
+        slots: Texts written side by side, where memory suffices.
         limits: How much is computed together.
         counts: Tokens computed and generated so far.
     """
@@ -61,8 +65,8 @@ class TextGenerator:
         self.split = split
         self.max_length = max_length
         self.deterministic = deterministic
-        slots = 1 if deterministic else CPU_SLOTS if on_cpu else SLOTS
-        self.limits = Limits(slots, CPU_BUDGET if on_cpu else BUDGET)
+        self.slots = 1 if deterministic else CPU_SLOTS if on_cpu else SLOTS
+        self.limits = Limits(self.slots, CPU_BUDGET if on_cpu else BUDGET)
         self.counts = Counts()
         self._chosen: tuple[DecodingPath, DecodingCheck] | None = None
 
@@ -81,21 +85,54 @@ class TextGenerator:
             self._chosen = choose_decoding_path(self.split, self.max_length, deterministic=self.deterministic)
         return self._chosen
 
-    def generate(self, prompts: Sequences[Prompt], decode: Decode) -> Iterator[list[Generated]]:
+    def generate(
+        self, prompts: Sequences[Prompt], decode: Decode, done: Collection[int] = ()
+    ) -> Iterator[list[Generated]]:
         """Continues prompts; see `evalkit.engine.generation.loop.generate`.
 
-        Prompts that may grow past a length from which the model embeds all positions differently come alone and whole.
+        Which texts stand side by side has a part in their last digits. So they are written in rounds that are a function of
+        the prompts alone: a continued run writes the round again in which it was cut, and gets the same bits. Prompts that
+        may grow past a length from which the model embeds all positions differently come alone and whole.
+
+        Args:
+            prompts: What is continued.
+            decode: Token ids -> text.
+            done: Prompts whose texts are known, which are not given again.
         """
         limit = self.split.position_limit
         lengths = [len(prompt.tokens) + prompt.decoding.max_new_tokens for prompt in prompts]
         alone = [index for index, length in enumerate(lengths) if limit is not None and length > limit]
         together = [index for index in range(len(prompts)) if index not in set(alone)]
-        yield from self._generate(prompts, together, decode, self.limits)
+        for round_ in self._rounds(prompts, together):
+            if set(round_).issubset(done):
+                continue
+            for finished in self._generate(prompts, round_, decode, self.limits):
+                yield [(index, texts) for index, texts in finished if index not in done]
+        alone = [index for index in alone if index not in done]
         for index in alone:
             self.split.reset_positions()
             yield from self._generate(prompts, [index], decode, Limits(1, len(prompts[index].tokens)))
         if alone:
             self.split.reset_positions()
+
+    def _rounds(self, prompts: Sequences[Prompt], indices: Sequences[int]) -> Iterator[list[int]]:
+        """The prompts in depth-first order of their prefix tree, so many at a time; each alone with `deterministic`."""
+        order = plan.order_of([prompts[index].tokens for index in indices]).indices.tolist() if indices else []
+        if self.deterministic:
+            yield from ([indices[place]] for place in order)
+            return
+        size = self.slots * ROUND
+        round_: list[int] = []
+        texts = 0
+        for place in order:
+            decoding = prompts[indices[place]].decoding
+            round_.append(indices[place])
+            texts += decoding.samples * decoding.beams
+            if texts >= size:
+                yield round_
+                round_, texts = [], 0
+        if round_:
+            yield round_
 
     def _generate(
         self, prompts: Sequences[Prompt], indices: Sequences[int], decode: Decode, limits: Limits
@@ -103,7 +140,9 @@ class TextGenerator:
         if not indices:
             return
         chosen = [prompts[index] for index in indices]
-        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=not self.deterministic):
+        patience = memory.Patience() if self.deterministic else None
+        shares = not self.deterministic
+        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=shares, patience=patience):
             yield [(indices[place], texts) for place, texts in finished]
 
     def forecast(self, prompts: Sequences[Prompt]) -> GenerationForecast:

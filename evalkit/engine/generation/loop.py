@@ -105,6 +105,7 @@ def generate(
     counts: Counts | None = None,
     *,
     shares: bool = True,
+    patience: memory.Patience | None = None,
 ) -> Iterator[list[Generated]]:
     """Continues prompts.
 
@@ -115,6 +116,7 @@ def generate(
         limits: How much at once; changed when memory runs out.
         counts: Where to count what is done.
         shares: Whether prefixes are computed once.
+        patience: Waits when memory runs out, in place of computing less at once.
 
     Yields:
         (index of the prompt, its texts) as they are finished: one a sample, or all hypotheses of a beam search.
@@ -148,7 +150,10 @@ def generate(
         except RuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
-            _shrink(limits, error)
+            if patience is None:
+                _shrink(limits, error)
+            else:
+                patience.wait("the device ran out of memory while generating a single text", error)
         finally:
             loop.release()
         # what was being written starts again: a draw depends on its place, so the same text comes
@@ -165,8 +170,7 @@ def _writer(request: int, sample: int, prompt: Prompt, decode: Decode) -> Writer
 
 
 def _shrink(limits: Limits, error: RuntimeError) -> None:
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    memory.release()
     if limits.slots == 1 and limits.budget <= SMALLEST_BUDGET:
         raise EvaluationError(
             "the device ran out of memory while generating a single text",
