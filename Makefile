@@ -6,7 +6,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration .venv-vllm clean
+.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration faults .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
@@ -47,6 +47,9 @@ bench-generation: .venv/test ## generated text: evalkit beside lm-eval, transfor
 
 calibration: .venv/test ## do the intervals cover, do the tests keep their level? Simulated, some five minutes on one core
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration
+
+faults: .venv/test ## kills, full disks, damaged files, failing endpoints: what is lost, what is wrong? Some ten minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults --output build/faults/faults.json --markdown build/faults/faults.md
 
 setup: .venv/test
 

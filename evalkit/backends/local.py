@@ -300,6 +300,8 @@ class LocalBackend:
             finished.update(index for index, _ in without)
             yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
+        if tokenized.prompts:
+            _ = self.engine.generator.path  # a result names how texts are written, also where all are known already
         # before anything is computed: an answer may have no room
         prompts = self._prompts(tokenized, left_out) if tokenized.prompts.keys() - finished else {}
         yield from self._score(tokenized, finished)

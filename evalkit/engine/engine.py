@@ -185,8 +185,10 @@ class Engine:
         parts = launched.parts()
         self._check_finite(sequences, parts)
         self.tokens_computed += launched.tokens
-        self._patience.succeeded()
-        return gathered.add(parts)
+        completed = gathered.add(parts)
+        if completed:  # a batch alone is no progress: those that others stand on are computed again each time
+            self._patience.succeeded()
+        return completed
 
     def _launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         limit = self.split.position_limit
@@ -208,19 +210,22 @@ class Engine:
         ]
 
     def _shrink(self, error: RuntimeError) -> None:
-        """Halves the token budget after running out of memory; another error, or no room left to shrink, is raised.
+        """Halves the token budget after running out of memory; another error is raised.
 
-        With `deterministic` the budget stays, and the same is to be tried again after a while.
+        With `deterministic`, and where there is no room left to shrink, the budget stays, and the same is to be tried
+        again: another program may give memory back.
         """
         if not memory.is_out_of_memory(error):
             raise error
         out_of_memory = f"the device ran out of memory on a batch of {self.token_budget} tokens"
         if self.deterministic:
-            self._patience.wait(f"{out_of_memory}, the fixed size of --deterministic", error)
+            hint = "use --dtype bfloat16, or leave --deterministic out"
+            self._patience.wait(f"{out_of_memory}, the fixed size of --deterministic", error, hint)
             return
         memory.release()
         if self.token_budget <= memory.SMALLEST_BUDGET:
-            raise EvaluationError(out_of_memory, hint=MORE_MEMORY) from error
+            self._patience.wait(out_of_memory, error, MORE_MEMORY)
+            return
         self.token_budget //= 2
         logger.warning("out of memory: the token budget is now %d tokens a batch", self.token_budget)
 

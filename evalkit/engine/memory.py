@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds before a batch that found no memory is tried again, with --deterministic.
+# Seconds before a batch that found no memory, and cannot be smaller, is tried again.
 WAITS = (0.0, 1.0, 5.0, 20.0, 60.0)
 # Fixed sizes, so that runs on like machines make like plans.
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
@@ -181,21 +181,22 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 class Patience:
-    """What `--deterministic` does when memory runs out: it waits for another program to give some back.
+    """What is done when memory runs out and less at once is no way: waiting for another program to give some back.
 
-    Smaller batches would give other bits, so nothing is computed differently: the same is tried again, a few times in a
-    row, and then the run ends. Its journal keeps what was computed.
+    With `--deterministic` smaller batches would give other bits. The same is tried again, a few times in a row, and then
+    the run ends; its journal keeps what was computed.
     """
 
     def __init__(self) -> None:
         self._tried = 0
 
-    def wait(self, problem: str, error: RuntimeError) -> None:
+    def wait(self, problem: str, error: RuntimeError, hint: str) -> None:
         """Frees what can be freed, and waits longer each time.
 
         Args:
             problem: What ran out of memory, for the message.
             error: What torch raised.
+            hint: What to do if there never is enough.
 
         Raises:
             EvaluationError: It was tried often enough.
@@ -203,8 +204,7 @@ class Patience:
         if self._tried == len(WAITS):
             raise EvaluationError(
                 f"{problem}, {self._tried + 1} times in a row",
-                hint="free memory on the device and give the same command again, use --dtype bfloat16, or leave "
-                "--deterministic out",
+                hint=f"free memory on the device and give the same command again, or {hint}",
             ) from error
         logger.warning("%s: trying again in %g seconds", problem, WAITS[self._tried])
         release()

@@ -18,7 +18,7 @@ from evalkit.documents import OpenQuestion
 from evalkit.engine.generation.stopping import Stopping
 from evalkit.errors import OverLengthError
 from evalkit.models import LoadedModel, ModelOptions, load_model
-from evalkit.requests import Generate, Generation, Request, Score
+from evalkit.requests import Generate, Generation, Reply, Request, Score
 from tests.tiny_models import CHAT_TEMPLATE, SENTENCES, tiny_model
 
 SHOTS = " ".join(SENTENCES[:2])
@@ -158,9 +158,36 @@ def test_what_is_done_is_not_generated_again(tmp_path: Path) -> None:
     assert counted["tokens_generated"] == 6 * len(PROMPTS)
     assert counted["tokens_asked"] == sum(prepared.tokens)
     rest = dict(one for batch in backend.compute(prepared, {0, 3, 6}) for one in batch)
-    assert set(rest) == {1, 2, 4, 5}
-    assert all(rest[index].completions[0].text == whole[index].completions[0].text for index in rest)
-    assert backend.counters()["tokens_generated"] == counted["tokens_generated"] + 4 * 6
+    assert rest == {index: whole[index] for index in (1, 2, 4, 5)}  # to the bit: the round is written again as it was
+    assert not list(backend.compute(prepared, set(whole)))
+    counted = backend.counters()
+    some = dict(one for batch in backend.compute(prepared, (), {0, 3, 4, 5, 6}) for one in batch)
+    assert set(some) == {1, 2}
+    assert backend.counters()["tokens_generated"] == counted["tokens_generated"] + 2 * 6
+
+
+def test_a_run_cut_anywhere_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evalkit.engine.generation.generator.CPU_SLOTS", 2)
+    monkeypatch.setattr("evalkit.engine.generation.generator.ROUND", 2)
+    texts = [f"{prompt} {number}" for number in range(3) for prompt in PROMPTS]
+    requests: list[Request] = [
+        Generate(text, Decoding(max_new_tokens=3 + place % 5)) for place, text in enumerate(texts)
+    ]
+    whole = replies(LocalBackend(loaded(tmp_path)), requests)
+    for cut in range(0, len(requests), 3):
+        backend = LocalBackend(loaded(tmp_path))
+        prepared = backend.prepare(requests)
+        known: dict[int, Reply] = {}
+        for batch in backend.compute(prepared):
+            known.update(batch)
+            if len(known) >= cut:
+                break
+        again = LocalBackend(loaded(tmp_path))
+        rest = dict(one for batch in again.compute(again.prepare(requests), set(known)) for one in batch)
+        assert not rest.keys() & known.keys()
+        assert [{**known, **rest}[index] for index in range(len(requests))] == whole
+        if cut > 8:  # at least a round of four was not written again
+            assert again.counters()["tokens_generated"] < sum(len(one.completions[0].token_ids) for one in whole)
 
 
 def test_deterministic_texts_are_the_same_bits_alone_and_together(tmp_path: Path) -> None:

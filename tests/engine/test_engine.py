@@ -305,10 +305,36 @@ def test_no_memory_for_the_smallest_batch_is_an_error_that_says_so(
     def never(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
+    waited: list[float] = []
     monkeypatch.setattr(engine.path, "launch", never)
+    monkeypatch.setattr(memory.time, "sleep", waited.append)
     with pytest.raises(EvaluationError, match="ran out of memory on a batch of") as caught:
         list(engine.score([few_shot_tree()[-1]]))
     assert hint in str(caught.value.hint)
+    assert tuple(waited) == memory.WAITS
+
+
+def test_with_deterministic_running_out_of_memory_changes_no_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sequences = few_shot_tree()
+    expected = scores(Engine(load("llama", tmp_path), 512, deterministic=True), sequences)
+    engine = Engine(load("llama", tmp_path), 512, deterministic=True)
+    launch = engine.path.launch
+    calls = 0
+
+    def scarce(chosen, batch):  # noqa: ANN001, ANN202
+        nonlocal calls
+        calls += 1
+        if calls % 3:  # two of three times another program has taken the memory
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return launch(chosen, batch)
+
+    monkeypatch.setattr(engine.path, "launch", scarce)
+    monkeypatch.setattr(memory.time, "sleep", lambda _: None)
+    found = scores(engine, sequences)
+    assert all(one.tobytes() == other.tobytes() for one, other in zip(found, expected, strict=True))
+    assert "trying again in 1 seconds" in caplog.text
 
 
 def test_not_a_number_names_sequence_and_token(tmp_path: Path) -> None:
@@ -366,6 +392,7 @@ def test_running_out_of_memory_before_a_batch_begins_leaves_the_model_as_it_was(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr("evalkit.engine.attention.to_device", never)
+    monkeypatch.setattr(memory.time, "sleep", lambda _: None)
     with pytest.raises(EvaluationError, match="ran out of memory"):
         list(engine.score(few_shot_tree()))
     assert engine.split.core.config._attn_implementation == before

@@ -81,8 +81,18 @@ class TextGenerator:
         return None if self._chosen is None else self._chosen[1]
 
     def _choose(self) -> tuple[DecodingPath, DecodingCheck]:
-        if self._chosen is None:
-            self._chosen = choose_decoding_path(self.split, self.max_length, deterministic=self.deterministic)
+        patience = memory.Patience()
+        while self._chosen is None:
+            try:
+                self._chosen = choose_decoding_path(self.split, self.max_length, deterministic=self.deterministic)
+            except RuntimeError as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                patience.wait(
+                    "the device ran out of memory when a few short texts were tried",
+                    error,
+                    "use --dtype bfloat16, or a device with more memory",
+                )
         return self._chosen
 
     def generate(
@@ -140,9 +150,8 @@ class TextGenerator:
         if not indices:
             return
         chosen = [prompts[index] for index in indices]
-        patience = memory.Patience() if self.deterministic else None
-        shares = not self.deterministic
-        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=shares, patience=patience):
+        free = not self.deterministic
+        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=free, shrinks=free):
             yield [(indices[place], texts) for place, texts in finished]
 
     def forecast(self, prompts: Sequences[Prompt]) -> GenerationForecast:

@@ -25,11 +25,13 @@ from evalkit.engine.generation.stopping import Stopping
 from evalkit.engine.generation.waiting import Waiting
 from evalkit.engine.generation.writers import Beams, Sample, Writer, next_tokens
 from evalkit.engine.sequences import TokenArray
-from evalkit.errors import EvaluationError, NonFiniteError
+from evalkit.errors import NonFiniteError
 
 logger = logging.getLogger(__name__)
 
 SMALLEST_BUDGET = 32
+_ONE_TEXT = "the device ran out of memory while generating a single text"
+_MORE_MEMORY = "use a smaller --max-length or --max-new-tokens, --dtype bfloat16, or a device with more memory"
 # Prompts whose room is asked for at once.
 LOOK_AHEAD = 64
 
@@ -105,7 +107,7 @@ def generate(
     counts: Counts | None = None,
     *,
     shares: bool = True,
-    patience: memory.Patience | None = None,
+    shrinks: bool = True,
 ) -> Iterator[list[Generated]]:
     """Continues prompts.
 
@@ -116,7 +118,7 @@ def generate(
         limits: How much at once; changed when memory runs out.
         counts: Where to count what is done.
         shares: Whether prefixes are computed once.
-        patience: Waits when memory runs out, in place of computing less at once.
+        shrinks: Whether less is computed at once when memory runs out; otherwise the same is tried again after a while.
 
     Yields:
         (index of the prompt, its texts) as they are finished: one a sample, or all hypotheses of a beam search.
@@ -126,6 +128,7 @@ def generate(
         EvaluationError: Memory runs out with a single sequence.
     """
     counts = counts or Counts()
+    patience = memory.Patience()
     texts: dict[int, dict[int, tuple[Text, ...]]] = {}
     waiting = [
         _writer(index, sample, prompt, decode)
@@ -145,15 +148,17 @@ def generate(
                     if len(own) == prompts[writer.request].decoding.samples:
                         del texts[writer.request]
                         complete.append((writer.request, sum((own[sample] for sample in sorted(own)), ())))
+                if complete:  # a step alone is no progress: what is cut off begins again
+                    patience.succeeded()
                 yield complete
             return
         except RuntimeError as error:
             if not memory.is_out_of_memory(error):
                 raise
-            if patience is None:
-                _shrink(limits, error)
+            if shrinks:
+                _shrink(limits, error, patience)
             else:
-                patience.wait("the device ran out of memory while generating a single text", error)
+                patience.wait(_ONE_TEXT, error, _MORE_MEMORY)
         finally:
             loop.release()
         # what was being written starts again: a draw depends on its place, so the same text comes
@@ -169,13 +174,11 @@ def _writer(request: int, sample: int, prompt: Prompt, decode: Decode) -> Writer
     return Beams(request, stopping) if prompt.decoding.beams > 1 else Sample(request, sample, stopping)
 
 
-def _shrink(limits: Limits, error: RuntimeError) -> None:
+def _shrink(limits: Limits, error: RuntimeError, patience: memory.Patience) -> None:
     memory.release()
     if limits.slots == 1 and limits.budget <= SMALLEST_BUDGET:
-        raise EvaluationError(
-            "the device ran out of memory while generating a single text",
-            hint="use a smaller --max-length or --max-new-tokens, --dtype bfloat16, or a device with more memory",
-        ) from error
+        patience.wait(_ONE_TEXT, error, _MORE_MEMORY)
+        return
     limits.slots, limits.budget = max(1, limits.slots // 2), max(SMALLEST_BUDGET, limits.budget // 2)
     logger.warning("out of memory: now %d texts at a time, %d prompt tokens a step", limits.slots, limits.budget)
 

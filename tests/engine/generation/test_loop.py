@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from evalkit.decoding import Decoding
-from evalkit.engine.generation.loop import Counts, Limits, NonFinitePromptError
+from evalkit.engine import memory
+from evalkit.engine.generation.loop import Counts, Limits, NonFinitePromptError, generate
 from evalkit.engine.generation.path import Feed
 from evalkit.engine.generation.prompt import Prompt
 from evalkit.engine.sequences import TokenArray
@@ -169,8 +170,31 @@ def test_running_out_of_memory_with_one_text_is_an_error(tmp_path: Path, monkeyp
         raise torch.OutOfMemoryError("no")
 
     monkeypatch.setattr(path, "feed", feed)
+    monkeypatch.setattr(memory.time, "sleep", lambda _: None)
     with pytest.raises(EvaluationError, match="single text"):
         written(path, [Prompt(random_tokens(5, 0), Decoding())], Limits(4, 64))
+
+
+@pytest.mark.parametrize("shrinks", [True, False])
+def test_a_text_that_never_fits_ends_the_run_though_its_first_steps_succeed(
+    shrinks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = packed(load("llama", tmp_path))
+    original = path.feed
+    calls = 0
+
+    def feed(feeds: list[Feed]) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if len(feeds[0].tokens) == 1:
+            raise torch.OutOfMemoryError("no")
+        return original(feeds)
+
+    monkeypatch.setattr(path, "feed", feed)
+    monkeypatch.setattr(memory.time, "sleep", lambda _: None)
+    with pytest.raises(EvaluationError, match="6 times in a row"):
+        list(generate(path, [Prompt(random_tokens(5, 0), Decoding())], lambda _: "", Limits(4, 64), shrinks=shrinks))
+    assert calls < 40
 
 
 def test_memory_says_how_many_are_written_at_a_time(tmp_path: Path) -> None:
