@@ -87,7 +87,15 @@ def aggregate_group(
     interval = _interval(leaves, parts, lookup)
     limits = None if interval is None else (interval.low, interval.high)
     bounds = values[0].bounds if len({value.bounds for value in values}) == 1 else None
-    metric = MetricValue(estimate, stderr, limits, values[0].higher_is_better, _chance(leaves, values), bounds=bounds)
+    metric = MetricValue(
+        estimate,
+        stderr,
+        limits,
+        values[0].higher_is_better,
+        _chance(leaves, values),
+        bounds=bounds,
+        unreadable=_unreadable(leaves, values),
+    )
     return GroupResult(tuple(members), {_score_name(group): metric}, group.weighting)
 
 
@@ -154,6 +162,17 @@ def _chance(leaves: Sequence[_Leaf], values: Sequence[MetricValue]) -> float | N
     if len(chances) < len(values):
         return None
     return math.fsum(leaf.weight * chance for leaf, chance in zip(leaves, chances, strict=True))
+
+
+def _unreadable(leaves: Sequence[_Leaf], values: Sequence[MetricValue]) -> tuple[float, float] | None:
+    """What the tasks' unreadable answers leave open of the group's score; each task keeps its weight."""
+    if not any(value.unreadable for value in values):
+        return None
+    ranges = [value.unreadable or (value.value, value.value) for value in values]
+    low, high = (
+        math.fsum(leaf.weight * ends[place] for leaf, ends in zip(leaves, ranges, strict=True)) for place in (0, 1)
+    )
+    return low, high
 
 
 def _task(name: str, lookup: Mapping[str, Result]) -> TaskResult:

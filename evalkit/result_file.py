@@ -142,6 +142,7 @@ def _metric_to_json(value: MetricValue) -> dict[str, Any]:
         **({} if value.spread is None else {"spread": _spread_to_json(value.spread)}),
         # JSON has no infinity: an end that is open is null
         **({} if value.bounds is None else {"bounds": [float(e) if math.isfinite(e) else None for e in value.bounds]}),
+        **({} if value.unreadable is None else {"unreadable": [float(end) for end in value.unreadable]}),
     }
 
 
@@ -271,6 +272,7 @@ def _metric_value(node: Node) -> MetricValue:
         chance=node["chance"].optional(Node.number),
         spread=_spread(node["spread"]) if "spread" in node.mapping() else None,
         bounds=_bounds(node["bounds"]) if "bounds" in node.mapping() else None,
+        unreadable=node.get("unreadable").optional(_pair),
     )
 
 

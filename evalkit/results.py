@@ -108,6 +108,8 @@ class MetricValue:
         spread: The scores with several few-shot seeds, whose mean `value` is; None for a single evaluation.
         bounds: Range that the metric can have, which tells a share of 1 from a score out of 100; None where it is not
             known, as in files that older versions wrote.
+        unreadable: The score if every document whose answer could not be read or had were worth the least, and if each
+            were worth the most; None where all could be read, and for scores that are no mean over documents.
     """
 
     value: float
@@ -117,6 +119,7 @@ class MetricValue:
     chance: float | None
     spread: Spread | None = None
     bounds: tuple[float, float] | None = None
+    unreadable: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 UNSCORED = frozenset({"errored", "skipped"})
 """Outcomes of samples without a value: they are counted apart, never as 0."""
 
+UNREADABLE = frozenset({"unparsed", "empty", "truncated", "refused", "errored"})
+"""Outcomes that say nothing of what the model knows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Transform:
@@ -220,6 +223,52 @@ def whole_value(
     if mean is not None and len(valued) == len(scored) and math.isclose(mean.value, value, rel_tol=1e-9, abs_tol=1e-12):
         return mean
     return MetricValue(value, None, None, higher_is_better, None)
+
+
+def unreadable_range(
+    name: str, samples: Sequence[Sample], value: float, bounds: tuple[float, float]
+) -> tuple[float, float] | None:
+    """The score if every unreadable answer were worth the least, and if every one were worth the most.
+
+    An answer that has the most all the same, found in another way or before the text was cut, was read. Of several
+    completions, or few-shot seeds, each counts for its part.
+
+    Args:
+        name: Metric, as in `Sample.metrics`.
+        samples: All samples of the task.
+        value: The task's score.
+        bounds: Range that a document's value can have.
+
+    Returns:
+        None where every answer could be read, the metric has no finite range, or its score is not the mean over documents.
+    """
+    scored = [sample.metrics[name] for sample in samples if name in sample.metrics]
+    if not all(map(math.isfinite, bounds)) or not scored:
+        return None
+    if not math.isclose(math.fsum(scored) / len(scored), value, rel_tol=1e-9, abs_tol=1e-12):
+        return None
+    ranges = [_range(name, sample, bounds) for sample in samples]
+    if all(low == high for low, high in ranges):
+        return None
+    return math.fsum(low for low, _ in ranges) / len(ranges), math.fsum(high for _, high in ranges) / len(ranges)
+
+
+def _range(name: str, sample: Sample, bounds: tuple[float, float]) -> tuple[float, float]:
+    """What one document may be worth."""
+    seeds = sample.fields.get("by_seed")
+    views = seeds or [{"outcome": sample.outcome, "metrics": sample.metrics, "fields": sample.fields}]
+    low, high = bounds
+    lows, highs = [], []
+    for view in views:
+        value = view["metrics"].get(name)
+        answers = view["fields"].get("answers", ())
+        if value is None or (view["outcome"] in UNREADABLE and value != high):
+            lows.append(low if value is None or len(answers) < 2 else value)
+            highs.append(high)
+        else:
+            lows.append(value)
+            highs.append(high if len(answers) > 1 and None in answers else value)
+    return math.fsum(lows) / len(lows), math.fsum(highs) / len(highs)
 
 
 def cluster_names(samples: Sequence[Sample]) -> list[Hashable] | None:

@@ -160,6 +160,7 @@ def _metric_rows(about: Row, metrics: Mapping[str, MetricValue]) -> Iterator[Row
             "value": value.value,
             "stderr": value.stderr,
             **_limits("ci95", value.ci95),
+            **_limits("unreadable", value.unreadable),
             "chance": value.chance,
             "higher_is_better": value.higher_is_better,
             "seeds_stddev": None if value.spread is None else value.spread.stddev,

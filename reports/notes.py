@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.reports.rows import is_large, spread_deviation, spread_range
+from evalkit.reports.rows import is_large, spread_deviation, spread_range, unreadable_range
 from evalkit.reports.text import visible
 from evalkit.results import Run, TaskResult
 
@@ -65,8 +65,21 @@ def _outcome_notes(run: Run) -> list[str]:
             if count
         ]
         if said:
-            found.append(f"{name}: {', '.join(said)}")
+            found.append(f"{name}: {', '.join(said)}{_left_open(run, tasks)}")
     return found
+
+
+def _left_open(run: Run, tasks: Sequence[TaskResult]) -> str:
+    """What the main score of a task, or of the group that these tasks are, may be where answers could not be read."""
+    if len(tasks) == 1:
+        metrics = tasks[0].metrics
+    else:
+        members = [group for group in run.groups.values() if [run.tasks.get(name) for name in group.tasks] == tasks]
+        metrics = members[0].metrics if members else {}
+    metric, value = next(iter(metrics.items()), ("", None))
+    if value is None or value.unreadable is None:
+        return ""
+    return f"; {visible(metric)} is {unreadable_range(value)}, were those all wrong, or all right"
 
 
 def _outcome(kind: str, tasks: Sequence[TaskResult]) -> str:

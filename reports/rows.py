@@ -140,6 +140,15 @@ def spread_range(value: MetricValue) -> str:
     return f"{low} to {high}"
 
 
+def unreadable_range(value: MetricValue) -> str:
+    """What the score may be, unreadable answers counted for the least and for the most, in the unit of the score."""
+    if value.unreadable is None:
+        return ""
+    is_share = is_percentage(value)
+    low, high = (_number(end, is_share) + ("%" if is_share else "") for end in value.unreadable)
+    return f"{low} to {high}"
+
+
 def is_percentage(value: MetricValue) -> bool:
     """Whether a score is shown in percent: higher is better, and its metric goes from 0 to 1.
 

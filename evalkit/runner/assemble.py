@@ -16,13 +16,14 @@ from evalkit.backends.base import Backend, price_of
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
-from evalkit.results import MetricValue, Run, SampleRow, TaskResult
+from evalkit.results import MetricValue, Run, Sample, SampleRow, TaskResult
 from evalkit.runner.answering import Answering, sample_of
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.environment import environment
 from evalkit.runner.presentation import Presentation
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
+from evalkit.summaries import unreadable_range
 
 
 def assemble(
@@ -85,16 +86,20 @@ def _task_result(
         shots=run.shots,
         prompt_sha256=prompts_sha256(asked),
         n=len(samples),
-        metrics={name: _bounded(value, run.bounds(name)) for name, value in run.estimates(samples).items()},
+        metrics={
+            name: _bounded(name, value, run.bounds(name), samples) for name, value in run.estimates(samples).items()
+        },
         outcomes=dict(sorted(outcomes.items())),
         samples=samples,
         settings={**run.described(), **presentation.described(shots=run.shots, generates=generates)},
     )
 
 
-def _bounded(value: MetricValue, bounds: tuple[float, float]) -> MetricValue:
-    """The score with its metric's range, where anything is known of that."""
-    return value if bounds == (-math.inf, math.inf) else replace(value, bounds=bounds)
+def _bounded(name: str, value: MetricValue, bounds: tuple[float, float], samples: Sequence[Sample]) -> MetricValue:
+    """The score with its metric's range, where anything is known of that, and what unreadable answers leave open."""
+    if bounds == (-math.inf, math.inf):
+        return value
+    return replace(value, bounds=bounds, unreadable=unreadable_range(name, samples, value.value, bounds))
 
 
 def prompts_sha256(asked: Sequence[Asked]) -> str:

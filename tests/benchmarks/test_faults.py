@@ -24,8 +24,10 @@ def test_nothing_is_lost_and_nothing_wrong(tmp_path: Path) -> None:
         *("disk.damaged_journal", "disk.damaged_store", "models.retrained", "models.overwritten_weights"),
     )
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.faults", "--share", "0.03", "--only", ",".join(names)]
-        + ["--output", str(tmp_path / "rows.json")],
+        [
+            *(sys.executable, "-m", "benchmarks.faults", "--share", "0.02"),
+            *("--only", ",".join(names), "--output", str(tmp_path / "rows.json")),
+        ],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,

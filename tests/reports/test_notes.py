@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from evalkit.reports.csv import run_csv
 from evalkit.reports.markdown import markdown
 from evalkit.reports.notes import notes
 from evalkit.results import MetricValue, Run, Spread, TaskResult
@@ -41,6 +42,15 @@ def test_documents_without_a_readable_answer_are_never_silent() -> None:
     unparsed = "12 of 24 unparsed (see `continuation` in the sample log)"
     cut = "3 of 24 cut at 256 new tokens (--max-new-tokens)"
     assert notes(run({"gsm8k": counted})) == [f"gsm8k: {unparsed}, {cut}, 1 of 24 empty, 2 of 24 errored"]
+
+
+def test_a_note_says_what_unreadable_answers_leave_open() -> None:
+    value = MetricValue(0.5, 0.05, (0.4, 0.6), True, None, bounds=(0.0, 1.0), unreadable=(0.5, 0.625))
+    task = replace(result({"right": 4, "wrong": 3, "empty": 1}), n=8, metrics={"acc": value})
+    open_range = "acc is 50.0% to 62.5%, were those all wrong, or all right"
+    assert notes(run({"quiz": task})) == [f"quiz: 1 of 8 empty; {open_range}"]
+    assert "unreadable_low,unreadable_high" in run_csv(run({"quiz": task}))
+    assert "0.5,0.625" in run_csv(run({"quiz": task}))
 
 
 def test_a_cut_thought_is_told_from_a_cut_answer() -> None:

@@ -64,7 +64,20 @@ def test_every_way_to_fail_has_its_own_outcome() -> None:
         *("right", "wrong", "unparsed", "empty", "truncated", "refused")
     ]
     assert result.metrics["exact_match@number"].value == pytest.approx(1 / 6)
+    assert result.metrics["exact_match@number"].unreadable == pytest.approx((1 / 6, 5 / 6))  # all but the wrong one
     assert [sample.fields["answers"] for sample in result.samples] == [["2"], ["5"], [None], [None], ["5"], [None]]
+
+
+def test_what_could_not_be_had_has_no_score_and_leaves_a_range() -> None:
+    def speak(request: Generate) -> Completion | Failure:
+        return Failure("no answer") if first(request) < 4 else Completion(f"it is {first(request) + 1}", "stop", 4)
+
+    result = evalkit.run(model=Speaker(speak), tasks=[sums()]).tasks["sums"]
+    assert result.outcomes == {"errored": 3, "right": 3}
+    value = result.metrics["exact_match@number"]
+    assert (value.value, value.unreadable) == (1.0, (0.5, 1.0))
+    whole = evalkit.run(model=Speaker(lambda one: Completion(str(first(one) + 1), "stop", 4)), tasks=[sums()])
+    assert whole.tasks["sums"].metrics["exact_match@number"].unreadable is None
 
 
 def test_a_right_answer_cut_by_the_limit_is_right() -> None:
