@@ -70,13 +70,13 @@ def test_every_way_to_fail_has_its_own_outcome() -> None:
 
 def test_what_could_not_be_had_has_no_score_and_leaves_a_range() -> None:
     def speak(request: Generate) -> Completion | Failure:
-        return Failure("no answer") if first(request) < 4 else Completion(f"it is {first(request) + 1}", "stop", 4)
+        return Failure("no answer") if first(request) < 4 else Completion(f"it is {2 * first(request)}", "stop", 4)
 
     result = evalkit.run(model=Speaker(speak), tasks=[sums()]).tasks["sums"]
     assert result.outcomes == {"errored": 3, "right": 3}
     value = result.metrics["exact_match@number"]
     assert (value.value, value.unreadable) == (1.0, (0.5, 1.0))
-    whole = evalkit.run(model=Speaker(lambda one: Completion(str(first(one) + 1), "stop", 4)), tasks=[sums()])
+    whole = evalkit.run(model=Speaker(lambda one: Completion(str(2 * first(one)), "stop", 4)), tasks=[sums()])
     assert whole.tasks["sums"].metrics["exact_match@number"].unreadable is None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -233,7 +234,7 @@ class Client:
         if status == 402 or any(word in str(content) for word in _NO_MONEY):
             return ModelError(f"the account at {self.address.url} has no money left ({said})", hint=CONTINUE)
         if status in _PASSING:
-            pause = _retry_after(response.headers.get("retry-after"))
+            pause = _retry_after(response.headers.get("retry-after"), response.headers.get("date"))
             return Retryable(said, overloaded=status in _OVERLOADED, pause=pause)
         return Unanswered(f"the endpoint refused the request ({said})", status=status)
 
@@ -275,20 +276,31 @@ def _message(content: Any) -> str:
     return content if isinstance(content, str) else json.dumps(content)
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds in a Retry-After header (RFC 9110: a number or a date); None without one that can be read."""
+def _retry_after(value: str | None, sent: str | None = None) -> float | None:
+    """Seconds in a Retry-After header (RFC 9110: a number or a date); None without one that can be read.
+
+    Args:
+        value: The header.
+        sent: The server's own time, its Date header: a date is taken from there, as clocks here and there may differ.
+    """
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        date = _moment(value)
+        if date is None:
+            return None
+        seconds = (date - (_moment(sent) or datetime.fromtimestamp(time.time(), UTC))).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _moment(text: str | None) -> datetime | None:
     try:
-        date = parsedate_to_datetime(value)
+        date = parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    now = datetime.fromtimestamp(time.time(), UTC)
-    return max(0.0, (date - (now if date.tzinfo else now.replace(tzinfo=None))).total_seconds())
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _times(tried: int) -> str:

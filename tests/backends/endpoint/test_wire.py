@@ -135,10 +135,15 @@ def test_the_account_of_a_reply() -> None:
 def test_retry_after_is_seconds_or_a_date() -> None:
     assert _retry_after("7") == 7.0
     assert _retry_after("-7") == 0.0
-    assert _retry_after("nan") == 0.0
+    assert _retry_after("nan") is None
+    assert _retry_after("inf") is None
     assert _retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert (_retry_after("Fri, 31 Dec 2399 23:59:59 GMT") or 0) > 1e9
     assert _retry_after("soon") is None
+    # the server's own clock counts, not the one here
+    assert _retry_after("Wed, 21 Oct 2015 07:28:30 GMT", "Wed, 21 Oct 2015 07:28:00 GMT") == 30.0
+    assert _retry_after("Fri, 31 Dec 2399 23:59:59 GMT", "Fri, 31 Dec 2399 23:59:58 GMT") == 1.0
+    assert (_retry_after("Fri, 31 Dec 2399 23:59:59 GMT", "yesterday") or 0) > 1e9
     assert _retry_after(None) is None
 
 
