@@ -34,6 +34,9 @@ _HOMES = {
     "gate": "evalkit.gating.decide",
     "GateResult": "evalkit.gating.result",
     "Policy": "evalkit.gating.policy",
+    # verifying
+    "verify": "evalkit.verifying.verify",
+    "Verification": "evalkit.verification",
     # fine-tuning
     "fine_tune": "evalkit.sft.pipeline",
     "FineTuningRequest": "evalkit.sft.request",
@@ -94,6 +97,8 @@ if TYPE_CHECKING:
     from evalkit.task import DataSource as DataSource
     from evalkit.task import Group as Group
     from evalkit.task import Task as Task
+    from evalkit.verification import Verification as Verification
+    from evalkit.verifying.verify import verify as verify
 
 
 def __getattr__(name: str) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.api import DECODING_OPTIONS, Evaluation
+from evalkit.api import Evaluation
 from evalkit.comparison import Side
 from evalkit.errors import UnknownTaskError, UsageError
-from evalkit.runner.settings import RARE_DEFAULTS
+from evalkit.imitation import options_of
 
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from evalkit.gating.result import GateResult
     from evalkit.runner.progress import Progress
     from evalkit.task import Registered
-
-TAKEN = ("limit", "seed", "chat_template", "system", "over_length", *RARE_DEFAULTS)
-"""Settings of a result that are options of an evaluation by the same name."""
 
 
 def gate_while_evaluating(
@@ -86,9 +83,7 @@ def evaluation_like(
             f"{base.label} was written by {base.origin}, whose settings cannot be taken over",
             hint="--sequential needs a baseline that evalkit run wrote",
         )
-    taken = _taken(base.run.settings)
-    if base.run.settings.get("engine") == "evalkit":
-        taken["dtype"] = base.run.model.dtype
+    taken = options_of(base.run)
     taken = {name: value for name, value in taken.items() if options.get(name) in (None, False, "auto")}
     usual = {"over_length": "error"}
     shown = ", ".join(
@@ -99,19 +94,6 @@ def evaluation_like(
     if shown:
         note(f"settings of {base.label}: {shown}")
     return Evaluation(model=model, tasks=tasks, **{**options, **taken})
-
-
-def _taken(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: settings[name] for name in TAKEN if name in settings}
-    decoding = settings.get("decoding")
-    if isinstance(decoding, Mapping):
-        found |= {name: decoding[name] for name in DECODING_OPTIONS if name in decoding}
-    for name in ("stride", "deterministic"):
-        if settings.get(name):
-            found[name] = settings[name]
-    if settings.get("compat_lm_eval"):
-        found["compat"] = "lm-eval"
-    return found
 
 
 def _parts(evaluation: Evaluation) -> Any:

@@ -74,6 +74,22 @@ MAY_IMPORT: dict[str, set[str]] = {
             "",
         ),
     },
+    "evalkit/verifying": {
+        *CORE,
+        *(
+            "aggregate",
+            "api",
+            "backends",
+            "data",
+            "imitation",
+            "metrics",
+            "registry",
+            "results",
+            "runner",
+            "sample_log",
+        ),
+        *("summaries", "verification"),
+    },
     "evalkit/sft": {
         *CORE,
         *(
@@ -119,6 +135,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "gating",
             "stats",
             "task",
+            "verification",
             "",
         ),
     },

@@ -262,7 +262,8 @@ def takes_evaluation_options(
 
     @wraps(command)
     def evaluating(*, options: dict[str, Any], **arguments: Any) -> None:
-        options["batch_tokens"] = _batch_tokens(options["batch_tokens"])
+        if "batch_tokens" in options:
+            options["batch_tokens"] = _batch_tokens(options["batch_tokens"])
         options["offline"] = options["offline"] or None
         command(options=options, **arguments)
 

@@ -25,6 +25,7 @@ from evalkit.cli import (
     sft_data_options,
     sft_options,
     tasks,
+    verify,
 )
 from evalkit.cli.evaluation_options import SECTIONS
 from evalkit.cli.github import guard_streams
@@ -49,11 +50,12 @@ First steps
   evalkit report base.json --format html,md,csv    a result in other formats
   evalkit tasks                                    what can be evaluated
   evalkit tasks show arc_easy                      the exact prompts
+  evalkit verify base.json                         do the scores follow from the answers, and are they the model's?
   evalkit cache info                               answers kept for later runs
 
 \b
 Exit codes
-  0 done, gate passed    1 gate: a regression    2 usage or bad input
+  0 done, gate passed    1 gate: a regression; verify: something differs    2 usage or bad input
   3 gate: undecided, too few documents to tell    4 runs that cannot be compared, or no baseline
   5 the evaluation failed    130 interrupted (the same command continues)
 """
@@ -92,6 +94,7 @@ app.command(name="gate", cls=sectioned(gate.SECTIONS))(gate.command)
 app.command(name="leaderboard")(leaderboard.command)
 app.command(name="report")(report.command)
 app.command(name="rate")(rate.command)
+app.command(name="verify", cls=sectioned(SECTIONS))(verify.command)
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")

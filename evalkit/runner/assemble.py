@@ -107,7 +107,7 @@ def prompts_sha256(asked: Sequence[Asked]) -> str:
     digest = hashlib.sha256()
     for one in asked:
         for request in one.requests:
-            digest.update(repr(_texts(request)).encode("utf-8", "backslashreplace"))
+            digest.update(repr(texts_of(request)).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 
@@ -124,7 +124,7 @@ def _timing(seconds: Mapping[str, float], backend: Backend, requests: int, reuse
     }
 
 
-def _texts(request: Request) -> tuple[str, ...]:
+def texts_of(request: Request) -> tuple[str, ...]:
     """What the model is given, and what is scored after it."""
     if isinstance(request, Roll):
         return (request.text,)
@@ -153,7 +153,7 @@ def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Reply]) -> Iterato
 
 def _said(request: Request, reply: Reply) -> list[dict[str, Any]]:
     """The columns that a request and its reply fill, a row a completion."""
-    texts = _texts(request)
+    texts = texts_of(request)
     kind = {Roll: "roll", Generate: "generate"}.get(type(request), "score")
     row: dict[str, Any] = {
         "kind": kind,
