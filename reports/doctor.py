@@ -97,7 +97,9 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
             )
             for form in diagnosis.forms
         )
-        yield Table("The same questions put in several ways", ("answers", "right", "acc", "95% interval", "chance"), rows)
+        yield Table(
+            "The same questions put in several ways", ("answers", "right", "acc", "95% interval", "chance"), rows
+        )
     if diagnosis.pairs:
         pairs = tuple(
             (
@@ -148,7 +150,8 @@ def _chat_lines(chat: ChatFindings) -> Iterator[tuple[str, str]]:
         yield "in evalkit", f"begins {_tokens(chat.evalkit)}"
     yield "system", _system(chat)
     yield "thinking", "switch enable_thinking known" if chat.thinking_switch else "no switch"
-    yield "answers", f"{chat.ended} of {chat.asked} ended by themselves; an answer's beginning can{'' if chat.continues else 'not'} be given"
+    can = "can" if chat.continues else "cannot"
+    yield "answers", f"{chat.ended} of {chat.asked} ended by themselves; an answer's beginning {can} be given"
 
 
 def _system(chat: ChatFindings) -> str:

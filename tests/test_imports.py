@@ -39,8 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "summaries",
         "",
     },
-    "evalkit/doctor": CORE
-    | {"backends", "data", "engine", "models", "registry", "results", "runner", "stats", ""},
+    "evalkit/doctor": CORE | {"backends", "data", "engine", "models", "registry", "results", "runner", "stats", ""},
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "evalkit/comparing": {

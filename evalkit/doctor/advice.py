@@ -93,7 +93,9 @@ def _batches(measured: Sequence[Measured]) -> Iterator[Advice]:
         own = [
             one
             for one in measured
-            if one.dtype == dtype and not one.key.endswith(("/alone", "/deterministic")) and one.against.endswith("/alone")
+            if one.dtype == dtype
+            and not one.key.endswith(("/alone", "/deterministic"))
+            and one.against.endswith("/alone")
         ]
         for by in ("evalkit", "others"):
             yield from _group(dtype, by, [one for one in own if one.by == by])
@@ -176,12 +178,13 @@ def _template(chat: ChatFindings) -> Iterator[Advice]:
     if chat.asked and chat.ended * 2 < chat.asked:
         yield Advice(
             "care",
-            f"the model ended {chat.ended} of {chat.asked} short answers by itself: it has a chat template, but seems not to "
-            "be trained for it; for a base model use --chat-template off.",
+            f"the model ended {chat.ended} of {chat.asked} short answers by itself: it has a chat template, but seems "
+            "not to be trained for it; for a base model use --chat-template off.",
         )
     elif chat.asked:
         yield Advice(
-            "fine", f"a chat model: it ended {chat.ended} of {chat.asked} short answers by itself, through its template."
+            "fine",
+            f"a chat model: it ended {chat.ended} of {chat.asked} short answers by itself, through its template.",
         )
     if not chat.continues:
         yield Advice("care", "the template cannot leave an answer open, so that its beginning cannot be given.")

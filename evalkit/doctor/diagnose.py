@@ -13,7 +13,7 @@ from evalkit.data import DataOptions
 from evalkit.doctor.diagnosis import ChatFindings, Diagnosis, FormPair, FormScore, Measured
 from evalkit.doctor.measure import Values, compare
 from evalkit.doctor.probe import Probe, make_probe
-from evalkit.errors import EvalkitError, UsageError
+from evalkit.errors import EvalkitError, EvaluationError, UsageError
 from evalkit.runner.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ class _Work:
         sequences = self._sequences(opened)
         for dtype in types:
             self._examine(dtype, sequences, last=dtype == types[-1])
-        assert self.chat is not None and self.reference is not None
+        assert self.chat is not None
+        assert self.reference is not None
         return Diagnosis(
             model=self.asked.model,
             dtype=used,
@@ -195,7 +196,7 @@ class _Work:
             self.measured.append(found)
         if found is not None and found.change is None:
             if last and self.reference is None:
-                raise EvalkitError(f"the model could not be computed in any type: {found.reason}")
+                raise EvaluationError(f"the model could not be computed in any type: {found.reason}")
             _free(bench)
             return
         self._vary(bench[0])

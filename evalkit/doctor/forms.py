@@ -84,8 +84,6 @@ def form_pairs(right: dict[str, list[bool]]) -> tuple[FormPair, ...]:
         gained, lost = both.count((False, True)), both.count((True, False))
         interval = tango(gained, lost, len(both))
         pairs.append(
-            FormPair(
-                before, after, gained, lost, len(both), (interval.low, interval.high), mcnemar_mid_p(gained, lost)
-            )
+            FormPair(before, after, gained, lost, len(both), (interval.low, interval.high), mcnemar_mid_p(gained, lost))
         )
     return tuple(pairs)

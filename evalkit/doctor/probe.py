@@ -103,7 +103,9 @@ def make_probe(tasks: str | None, limit: str | None, seed: int, data: DataOption
     except DataError as error:
         if tasks is not None:
             raise
-        progress.note(f"no benchmark is at hand, so that {len(BUILT_IN)} questions of our own are asked: {error.message}")
+        progress.note(
+            f"no benchmark is at hand, so that {len(BUILT_IN)} questions of our own are asked: {error.message}"
+        )
         return built_in()
 
 
