@@ -51,7 +51,7 @@ def command(
     _print(diagnosis, output_format)
 
 
-command = takes_evaluation_options(command, only=OPTIONS, optional=("tasks",))  # type: ignore[assignment]
+command = takes_evaluation_options(command, only=OPTIONS, optional=("tasks",))
 
 
 def _json(diagnosis: Diagnosis) -> str:
