@@ -65,24 +65,24 @@ def _types(measured: Sequence[Measured], dtype: str) -> Iterator[Advice]:
     for one in measured:
         if not one.key.endswith("/alone"):
             continue
-        used = f"{one.dtype}, which evalkit run would use here" if one.dtype == dtype else one.dtype
+        used = f"{one.dtype}, which evalkit run would use here," if one.dtype == dtype else one.dtype
         if one.change is None:
-            level = "problem" if one.dtype == dtype else "care"
-            yield Advice(level, f"{used}: not measured: {one.reason}.")  # type: ignore[arg-type]
+            if one.dtype == dtype:  # of other types the report says so below
+                yield Advice("problem", f"{used} could not be measured: {one.reason}.")
             continue
         change = one.change
         reference = one.against.partition("/")[0]
         if change.flipped:
             yield Advice(
                 "care",
-                f"{used}, changes answers against {reference}: {_moved(one)}; right answers {change.right_before} → "
+                f"{used} changes answers against {reference}: {_moved(one)}; right answers {change.right_before} → "
                 f"{change.right_after}. Compare only runs of one dtype; use --dtype {reference} for gates.",
             )
         else:
             most = rule_of_three(change.questions)
             yield Advice(
                 "fine",
-                f"{used}, gives the same answers as {reference} on these {change.questions} questions (largest change of "
+                f"{used} gives the same answers as {reference} on these {change.questions} questions (largest change of "
                 f"a token {nats(change.largest_token)} nats); up to {most:.0%} of others could still differ.",
             )
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 TYPES = ("float32", "bfloat16", "float16")
 """Types that are tried, the reference first."""
+SLOW_ON_CPU = "float16"
+"""A type that takes a CPU several times as long as the others; there it is only tried where it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Examination:
         tasks: Names of multiple-choice tasks; None for a small default set.
         limit: Questions of each.
         seed: Of that sample.
-        dtype: "auto" tries float32, bfloat16 and float16; another tries float32 and that one.
+        dtype: "auto" tries float32, bfloat16 and, but on a CPU, float16; another tries float32 and that one.
         device: As in `evalkit.Evaluation`.
         batch_tokens: As in `evalkit.Evaluation`.
         max_length: As in `evalkit.Evaluation`.
@@ -126,7 +128,10 @@ class _Work:
         used, types = self._types(opened)
         sequences = self._sequences(opened)
         for dtype in types:
-            self._examine(dtype, sequences, last=dtype == types[-1])
+            if dtype == SLOW_ON_CPU != used and opened.device.type == "cpu" and self.reference is not None:
+                self.measured.append(_left_out(dtype, self.reference[0]))
+            else:
+                self._examine(dtype, sequences, last=dtype == types[-1])
         assert self.chat is not None
         assert self.reference is not None
         return Diagnosis(
@@ -267,6 +272,13 @@ class _Work:
                 self.forms, self.pairs = form_scores(right, questions), form_pairs(right)
         except EvalkitError as error:
             self.progress.note(f"the ways to put a question are not compared: {error.message}")
+
+
+def _left_out(dtype: str, reference: str) -> Measured:
+    reason = f"it is slow on a CPU; --dtype {dtype} measures it"
+    return Measured(
+        f"{dtype}/alone", f"{dtype}, each prompt alone", dtype, "evalkit", f"{reference}/alone", None, reason
+    )
 
 
 def _free(bench: list[Bench]) -> None:

@@ -63,14 +63,15 @@ def test_float32_that_moves_more_than_rounding_does() -> None:
 
 def test_types_that_flip_answers_and_types_that_do_not() -> None:
     found = advice(measured("bfloat16/alone", FLIPPED), measured("float16/alone", QUIET))
-    assert levels(found, "bfloat16, changes answers against float32: 2 of 50") == ["care"]
-    assert levels(found, "float16, gives the same answers as float32 on these 50 questions") == ["fine"]
+    assert levels(found, "bfloat16 changes answers against float32: 2 of 50") == ["care"]
+    assert levels(found, "float16 gives the same answers as float32 on these 50 questions") == ["fine"]
     assert any("6% of others could still differ" in one.text for one in found)
 
 
-def test_what_could_not_be_computed_is_never_left_out() -> None:
+def test_what_evalkit_run_would_use_and_could_not_be_computed() -> None:
     found = advice(measured("bfloat16/alone", None, reason="no memory"), dtype="bfloat16")
-    assert levels(found, "not measured: no memory") == ["problem"]
+    assert levels(found, "which evalkit run would use here, could not be measured: no memory") == ["problem"]
+    assert not levels(advice(measured("float16/alone", None, reason="slow")), "slow")  # stands in the report's list
     found = advice(measured("bfloat16/default", None, reason="it disagrees"))
     assert levels(found, "evalkit does not run this model in bfloat16 here: it disagrees") == ["care"]
 

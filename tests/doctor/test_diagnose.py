@@ -119,6 +119,7 @@ def test_a_chat_model_from_its_name(chat_folder: Path) -> None:
     diagnosis = evalkit.diagnose(str(chat_folder), device="cpu")
     found = by_key(diagnosis)
     assert {"float32/default", "float32/left", "bfloat16/alone", "bfloat16/default", "float16/alone"} <= set(found)
+    assert found["float16/alone"].reason == "it is slow on a CPU; --dtype float16 measures it"
     assert "float32/alone" not in found  # it is the reference
     assert diagnosis.reference_dtype == diagnosis.dtype == "float32"
     bfloat16 = found["bfloat16/alone"].change
