@@ -107,6 +107,7 @@ class _Work:
 
     def __init__(self, asked: Examination, probe: Probe, offline: bool, progress: Progress) -> None:
         self.asked, self.probe, self.offline, self.progress = asked, probe, offline, progress
+        self.used = ""
         self.measured: list[Measured] = []
         self.chat: ChatFindings | None = None
         self.forms: tuple[FormScore, ...] = ()
@@ -125,10 +126,10 @@ class _Work:
                 f"{self.asked.model} is an encoder-decoder, and the doctor examines causal models",
                 hint="docs/encoder-decoder.md says what evalkit checks of it at load",
             )
-        used, types = self._types(opened)
+        self.used, types = self._types(opened)
         sequences = self._sequences(opened)
         for dtype in types:
-            if dtype == SLOW_ON_CPU != used and opened.device.type == "cpu" and self.reference is not None:
+            if dtype == SLOW_ON_CPU != self.used and opened.device.type == "cpu" and self.reference is not None:
                 self.measured.append(_left_out(dtype, self.reference[0]))
             else:
                 self._examine(dtype, sequences, last=dtype == types[-1])
@@ -136,14 +137,14 @@ class _Work:
         assert self.reference is not None
         return Diagnosis(
             model=self.asked.model,
-            dtype=used,
+            dtype=self.used,
             reference_dtype=self.reference[0],
             questions=dict(self.probe.counts),
             measured=tuple(self.measured),
             chat=self.chat,
             forms=self.forms,
             pairs=self.pairs,
-            advice=advise(self.measured, self.chat, self.forms, self.pairs, dtype=used),
+            advice=advise(self.measured, self.chat, self.forms, self.pairs, dtype=self.used),
             seconds=time.perf_counter() - start,
             evalkit_version=__version__,
             **self.facts,
@@ -215,27 +216,29 @@ class _Work:
             load()
             self.progress.stage(f"{dtype}: each prompt alone")
             values = bench[0].compute_alone()
-            if self.reference is None:
+            change = compare(self.reference[1] if self.reference else values, values, self.probe.choices)
+            if self.reference is None:  # only now that its numbers are known to be finite
                 self.reference = (dtype, values)
-            return compare(self.reference[1], values, self.probe.choices)
+            return change
 
         known = self.reference[0] if self.reference else dtype
         found = attempt(f"{dtype}/alone", f"{dtype}, each prompt alone", dtype, f"{known}/alone", compute)
         return None if self.reference is not None and self.reference[0] == dtype else found
 
     def _vary(self, bench: Bench) -> None:
-        first = self.chat is None
-        variations = bench.variations(thorough=first or bench.loaded.device.type != "cpu")
+        first, used = self.chat is None, bench.dtype == self.used
+        variations = bench.variations(thorough=first or used or bench.loaded.device.type != "cpu")
         for place, variation in enumerate(variations, start=1):
             self.progress.stage(f"{bench.dtype}, {place} of {len(variations)}: {variation.label}")
             self.measured.append(bench.measure(variation))
+        if first or used:
+            self.progress.stage(f"{bench.dtype}: --deterministic")
+            self.measured.append(bench.deterministic())
         if first:
             self._once(bench)
 
     def _once(self, bench: Bench) -> None:
-        """What is looked at with the first model only: `--deterministic`, the chat template, and letters against texts."""
-        self.progress.stage(f"{bench.dtype}: --deterministic")
-        self.measured.append(bench.deterministic())
+        """What is looked at with the first model only: the chat template, and letters against texts."""
         self._look_at_chat(bench)
         self.facts = {
             "parameters": bench.loaded.info.parameters,

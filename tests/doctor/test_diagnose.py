@@ -15,7 +15,7 @@ from evalkit.doctor import probe
 from evalkit.doctor.advice import advise
 from evalkit.doctor.diagnosis import ChatFindings, Diagnosis, FirstTokens, Measured
 from evalkit.doctor.variations import Bench
-from evalkit.errors import DataError, ModelError, UsageError
+from evalkit.errors import DataError, EvaluationError, ModelError, UsageError
 from evalkit.models import load_model
 from evalkit.reports.doctor import markdown
 from tests.cli.commands import Done, command
@@ -136,6 +136,25 @@ def test_a_chat_model_from_its_name(chat_folder: Path) -> None:
     assert stored["schema"] == "evalkit.doctor/1"
     assert stored["measured"][0]["change"]["tokens"] == found["float32/default"].change.tokens  # type: ignore[union-attr]
     assert "add\\_special\\_tokens=False" in markdown(diagnosis)
+
+
+def test_the_type_that_is_used_is_tried_in_every_way(folder: Folder) -> None:
+    diagnosis = evalkit.diagnose(str(folder()), device="cpu", dtype="bfloat16")
+    found = by_key(diagnosis)
+    assert (diagnosis.dtype, diagnosis.reference_dtype) == ("bfloat16", "float32")
+    assert {"bfloat16/not-shared", "bfloat16/deterministic", "bfloat16/attention-eager"} <= set(found)
+    assert found["bfloat16/alone"].against == "float32/alone"
+    assert found["bfloat16/left"].against == "bfloat16/alone"
+    assert not any(one.dtype == "float16" for one in diagnosis.measured)
+
+
+def test_damaged_weights_are_no_reference(folder: Folder, tmp_path: Path) -> None:
+    loaded = load_model(str(folder()))
+    loaded.model.lm_head.weight.data[3] = float("nan")
+    loaded.model.save_pretrained(tmp_path)
+    loaded.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(EvaluationError, match=r"could not be computed in any type: .* not finite"):
+        evalkit.diagnose(str(tmp_path), device="cpu")
 
 
 @pytest.fixture
