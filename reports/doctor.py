@@ -77,17 +77,11 @@ _HEADINGS = ("what is changed", "max token", "mean", "max answer", "flipped", "l
 
 
 def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
-    for against in dict.fromkeys(one.against for one in diagnosis.measured):
-        own = [one for one in diagnosis.measured if one.against == against]
-        if own[0].key.endswith("/deterministic"):
-            caption = "With --deterministic, against the same among all questions (nats)"
-        elif own[0].key.endswith("/alone"):
-            caption = f"Other types, against {against.partition('/')[0]}, each prompt alone (nats)"
-        else:
-            caption = f"Within {against.partition('/')[0]}, against each prompt alone (nats)"
-        yield Table(caption, _HEADINGS, tuple(_row(one) for one in own))
+    for caption in dict.fromkeys(map(_caption, diagnosis.measured)):
+        rows = tuple(_row(one) for one in diagnosis.measured if _caption(one) == caption)
+        yield Table(caption, _HEADINGS, rows)
     if diagnosis.forms:
-        rows = tuple(
+        scores = tuple(
             (
                 form.key,
                 f"{form.right}/{form.questions}",
@@ -112,6 +106,15 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
             for pair in diagnosis.pairs
         )
         yield Table("and compared, in points", ("change", "points", "95% interval", "+/-", "p"), pairs)
+
+
+def _caption(one: Measured) -> str:
+    if one.key.endswith("/deterministic"):
+        return f"With --deterministic in {one.dtype}, against the same among all questions (nats)"
+    against = one.against.partition("/")[0]
+    if one.key.endswith("/alone"):
+        return f"Other types, against {against}, each prompt alone (nats)"
+    return f"Within {against}, against each prompt alone (nats)"
 
 
 def _row(one: Measured) -> tuple[str, ...]:
