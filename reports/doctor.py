@@ -92,7 +92,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
             for form in diagnosis.forms
         )
         yield Table(
-            "The same questions put in several ways", ("answers", "right", "acc", "95% interval", "chance"), rows
+            "The same questions put in several ways", ("answers", "right", "acc", "95% interval", "chance"), scores
         )
     if diagnosis.pairs:
         pairs = tuple(

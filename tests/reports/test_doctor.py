@@ -45,6 +45,7 @@ def test_the_terminal_shows_everything_within_its_width(width: int) -> None:
     assert "as evalkit run computes 0.4 0.05 0.5 1/48 0.015 12→11" in lines
     assert "not measured: bfloat16, padded: no *memory*" in lines
     assert "\x1b" not in shown
+    assert "letter 12/48 25.0% 15.0–39.0 25.0%" in lines
     assert "letter → cloze +25.0 +8.0 to +40.0 15/3 0.005" in lines
 
 
