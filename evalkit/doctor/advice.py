@@ -114,11 +114,7 @@ def _group(dtype: str, by: str, own: Sequence[Measured]) -> Iterator[Advice]:
     largest = max(one.change.largest_token for one in done if one.change is not None)
     if worst.change.flipped:
         level = "care" if by == "others" or dtype != "float32" else "problem"
-        todo = (
-            "use --deterministic or --dtype float32 for gates"
-            if by == "evalkit"
-            else "scores of programs that compute so can differ from evalkit's by as much"
-        )
+        todo = _todo(dtype, by)
         yield Advice(
             level,  # type: ignore[arg-type]
             f"{dtype}: {subject} change answers: {worst.label}: {_moved(worst)}, largest change of a token "
@@ -136,6 +132,14 @@ def _group(dtype: str, by: str, own: Sequence[Measured]) -> Iterator[Advice]:
             f"{dtype}: {subject} flip 0 of {worst.change.questions} answers (largest change of a token {nats(largest)} "
             "nats): nothing to do.",
         )
+
+
+def _todo(dtype: str, by: str) -> str:
+    if by == "others":
+        return "scores of programs that compute so can differ from evalkit's by as much"
+    if dtype == "float32":
+        return "use --deterministic, and please report the model"
+    return "use --deterministic or --dtype float32 for gates"
 
 
 def _deterministic(measured: Sequence[Measured]) -> Iterator[Advice]:

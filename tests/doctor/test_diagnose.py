@@ -178,6 +178,12 @@ def test_the_findings_lead_and_the_file_holds_the_rest(
     assert {one["dtype"] for one in stored["measured"]} == {"float32"}
 
 
+def test_json_alone_goes_to_standard_output(doctor: Callable[..., Done], folder: Folder) -> None:
+    done = doctor("--model", folder(), "--device", "cpu", "--dtype", "float32", "--format", "json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["questions"] == {"built-in questions": 6}
+
+
 @pytest.mark.parametrize("model", ["openai:m@http://127.0.0.1:9/v1", "vllm:org/name"])
 def test_servers_are_refused_with_a_reason(doctor: Callable[..., Done], model: str) -> None:
     done = doctor("--model", model)
