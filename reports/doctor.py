@@ -110,7 +110,7 @@ def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
 
 def _caption(one: Measured) -> str:
     if one.key.endswith("/deterministic"):
-        return f"With --deterministic in {one.dtype}, against the same among all questions (nats)"
+        return f"With --deterministic in {one.dtype}, a part of the questions against the same among others (nats)"
     against = one.against.partition("/")[0]
     if one.key.endswith("/alone"):
         return f"Other types, against {against}, each prompt alone (nats)"

@@ -9,6 +9,8 @@ from evalkit.stats.intervals import rule_of_three
 
 SMALL = 5e-4
 """Nats a token up to which a change in float32 is rounding: the tolerance of the engine's self-check."""
+LARGE = 0.1
+"""Nats a token from which on batches in a smaller type matter: the tolerance of the engine's self-check there."""
 SIGNIFICANT = 0.05
 
 
@@ -125,6 +127,12 @@ def _group(dtype: str, by: str, own: Sequence[Measured]) -> Iterator[Advice]:
             "care" if by == "others" else "problem",
             f"float32: {subject} move a token by up to {nats(largest)} nats ({worst.label}), more than rounding does, "
             f"though 0 of {worst.change.questions} answers flipped.",
+        )
+    elif largest > LARGE:
+        yield Advice(
+            "care",
+            f"{dtype}: {subject} flip 0 of {worst.change.questions} answers, but move a token by up to "
+            f"{nats(largest)} nats: close answers to other questions will flip.",
         )
     else:
         yield Advice(

@@ -62,6 +62,11 @@ def test_float32_that_moves_more_than_rounding_does() -> None:
     assert levels(found, "more than rounding does") == ["problem"]
 
 
+def test_noise_that_happened_to_flip_nothing_is_not_fine() -> None:
+    found = advice(measured("bfloat16/left", replace(QUIET, largest_token=0.58), "others"))
+    assert levels(found, "move a token by up to 0.58 nats") == ["care"]
+
+
 def test_types_that_flip_answers_and_types_that_do_not() -> None:
     found = advice(measured("bfloat16/alone", FLIPPED), measured("float16/alone", QUIET))
     assert levels(found, "bfloat16 changes answers against float32: 2 of 50") == ["care"]
