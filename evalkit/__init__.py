@@ -22,6 +22,9 @@ _HOMES = {
     "Run": "evalkit.results",
     "RunPlan": "evalkit.run_plan",
     "MockModel": "evalkit.backends.mock",
+    # examining a model
+    "diagnose": "evalkit.doctor.diagnose",
+    "Diagnosis": "evalkit.doctor.diagnosis",
     # comparing
     "compare": "evalkit.comparing.compare",
     "compare_all": "evalkit.comparing.compare",
@@ -73,6 +76,8 @@ if TYPE_CHECKING:
     from evalkit.comparison import Comparison as Comparison
     from evalkit.comparison import Verdict as Verdict
     from evalkit.decoding import Decoding as Decoding
+    from evalkit.doctor.diagnose import diagnose as diagnose
+    from evalkit.doctor.diagnosis import Diagnosis as Diagnosis
     from evalkit.documents import Cloze as Cloze
     from evalkit.documents import ContextChoice as ContextChoice
     from evalkit.documents import MultipleChoice as MultipleChoice

@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "summaries",
         "",
     },
+    "evalkit/doctor": CORE | {"backends", "data", "engine", "models", "registry", "results", "runner", "stats", ""},
     "tasks": {"task", "documents", "decoding", "extraction", "metrics", "tasks", "worked_examples", ""},
     "evalkit/ratings": {"errors", "files", "json_node", "results", "stats", "thinking", ""},
     "evalkit/comparing": {
@@ -122,6 +123,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "reports": {
         *(
+            "doctor",
             "fine_tuning",
             "training_data",
             "reports",

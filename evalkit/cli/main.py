@@ -14,6 +14,7 @@ from evalkit.cli import (
     compare,
     compare_options,
     data,
+    doctor,
     gate,
     leaderboard,
     plan,
@@ -42,6 +43,7 @@ First steps
   evalkit run --model smollm2 --tasks arc_easy --limit 100
   evalkit run --model org/chat --tasks gsm8k       a task whose answers the model writes
   evalkit plan --model smollm2 --tasks mmlu        what that would take, and the smallest difference it could show
+  evalkit doctor --model ./checkpoint              do batches, padding or dtype move its scores? is its chat template sound?
   evalkit compare base.json tuned.json             what changed, and is it real?
   evalkit gate base.json tuned.json                may the tuned model be merged? an exit code for CI
   evalkit sft --model smollm2 --data d.jsonl --tasks mine.yaml,arc      fine-tune, and what that did
@@ -87,6 +89,7 @@ app = typer.Typer(
 )
 app.command(name="run", cls=sectioned(SECTIONS))(run.command)
 app.command(name="plan", cls=sectioned(SECTIONS))(plan.command)
+app.command(name="doctor", cls=sectioned(SECTIONS))(doctor.command)
 app.command(name="compare", cls=sectioned(compare_options.SECTIONS))(compare.command)
 app.command(name="sft", cls=sectioned(sft_options.SECTIONS))(sft.command)
 app.command(name="sft-data", cls=sectioned(sft_data_options.SECTIONS))(sft_data.command)
