@@ -136,9 +136,38 @@ def _batches(path: Path, names: Sequence[str]) -> Iterator[pyarrow.RecordBatch]:
             missing = sorted({field.name for field in fields(SampleRow)} - set(log.schema_arrow.names))
             if missing:
                 raise UsageError(f"{path} has no column {missing[0]}: it is no log of samples", hint=hint)
-            yield from log.iter_batches(ROWS_AT_A_TIME, columns=list(names))
+            for batch in log.iter_batches(ROWS_AT_A_TIME, columns=list(names)):
+                yield _typed(batch, path, names)
     except (ArrowException, OSError) as error:
         raise UsageError(f"{path} cannot be read: {str(error).splitlines()[0]}", hint=hint) from error
+
+
+def _typed(batch: pyarrow.RecordBatch, path: Path, names: Sequence[str]) -> pyarrow.RecordBatch:
+    """The batch in the log's own types.
+
+    Raises:
+        UsageError: A column has another type, or lacks values that every row has.
+    """
+    import pyarrow
+
+    schema = _schema()
+    columns = []
+    for name in names:
+        column, wanted = batch[name], schema.field(name)
+        try:
+            column = column if column.type == wanted.type else column.cast(wanted.type)
+        except pyarrow.ArrowException:
+            column = None
+        if column is None or (column.null_count and name not in _MAY_LACK):
+            raise UsageError(
+                f"{path}: the column {name} is not what evalkit run writes",
+                hint="keep the log that evalkit run writes beside the result file",
+            )
+        columns.append(column)
+    return pyarrow.RecordBatch.from_arrays(columns, names=list(names))
+
+
+_MAY_LACK = frozenset(field.name for field in fields(SampleRow) if "None" in str(field.type))
 
 
 # --- whose log it is

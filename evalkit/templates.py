@@ -111,12 +111,30 @@ def _compile(source: str, environment: SandboxedEnvironment) -> Any:
     return lambda row: template.render(dict(row))
 
 
+LARGEST = 10_000_000
+"""Characters, elements or bits that a product or a power in a template may have."""
+
+
 @cache
 def _environment() -> SandboxedEnvironment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import SandboxedEnvironment
 
-    return SandboxedEnvironment(
+    class Modest(SandboxedEnvironment):
+        """One whose products and powers stay small: a file of somebody else's must not take the memory."""
+
+        intercepted_binops = frozenset({"*", "**"})
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            sizes = [len(one) if isinstance(one, str | list | tuple) else one for one in (left, right)]
+            if all(isinstance(one, int) for one in sizes):
+                digits = sizes[0].bit_length() * (abs(sizes[1]) if operator == "**" else 1)
+                grows = not all(isinstance(one, int) for one in (left, right)) and sizes[0] * sizes[1] > LARGEST
+                if grows or (operator == "**" and digits > LARGEST):
+                    raise ValueError(f"the result of {operator} is larger than a template may make")
+            return super().call_binop(context, operator, left, right)
+
+    return Modest(
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,

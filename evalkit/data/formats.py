@@ -121,9 +121,9 @@ def _parse_lines(path: Path, lines: IO[str]) -> Iterator[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
-                f"the data file {path} is broken in line {number}: {error.msg} at column {error.colno}",
+                f"the data file {path} is broken in line {number}: {_json_problem(error)}",
                 hint="Each line of a .jsonl file is one JSON object.",
             ) from error
         yield _as_object(row, path, f"line {number}")
@@ -135,19 +135,26 @@ def _read_json(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         text = file.read()
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg != "Extra data":
-            raise DataError(
-                f"the data file {path} is broken in line {error.lineno}: {error.msg} at column {error.colno}",
-                hint="A .json file is an array of objects, or JSON Lines.",
-            ) from error
-        return _read_jsonl(path, columns)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            return _read_jsonl(path, columns)
+        line = f" in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(
+            f"the data file {path} is broken{line}: {_json_problem(error)}",
+            hint="A .json file is an array of objects, or JSON Lines.",
+        ) from error
     if isinstance(content, dict):
         wrapped = [content[key] for key in _WRAPPERS if isinstance(content.get(key), list)]
         content = wrapped[0] if len(wrapped) == 1 else [content]
     if not isinstance(content, list):
         raise DataError(f"the data file {path} is not an array of JSON objects", hint="Wrap the rows in [ and ].")
     return [_as_object(row, path, f"element {number}") for number, row in enumerate(content)]
+
+
+def _json_problem(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at column {error.colno}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "a number has thousands of digits"
 
 
 def _as_object(row: Any, path: Path, place: str) -> dict[str, Any]:

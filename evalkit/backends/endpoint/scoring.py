@@ -48,7 +48,7 @@ def read_scores(reply: Mapping[str, Any], how: How) -> PromptScores:
     (choice,) = choices_of(reply, 1)
     try:
         return _echoed(choice, usage_of(reply)) if how == "echo" else _prompt_logprobs(choice)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, StopIteration, OverflowError) as error:
         raise Retryable("the reply's log-probabilities cannot be read") from error
 
 

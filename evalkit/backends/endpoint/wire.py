@@ -131,7 +131,8 @@ def shows_thought(reply: Mapping[str, Any], api: Api) -> bool:
     """Whether a reply comes from a model that thinks; one without any text may still be at it."""
     if api == "completions":
         return False
-    for choice in reply.get("choices") or ():
+    choices = reply.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
         message = choice.get("message") if isinstance(choice, Mapping) else None
         if not isinstance(message, Mapping):
             continue
