@@ -89,10 +89,11 @@ def _read_parquet(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]
 
     try:
         # A single file is meant, whatever its folders are called: no partition columns from `name=value` folders.
-        rows = pyarrow.parquet.ParquetFile(path).read().to_pylist()
+        table = pyarrow.parquet.ParquetFile(path).read()
+        table.validate(full=True)
+        return list(table.to_pylist())
     except pyarrow.ArrowException as error:
         raise DataError(f"the data file {path} is not a Parquet file: {error}", hint="Copy it again.") from error
-    return list(rows)
 
 
 def _read_arrow(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -105,7 +106,9 @@ def _read_arrow(path: Path, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
             is_file_format = source.read(6) == b"ARROW1"
             source.seek(0)
             opener = pyarrow.ipc.open_file if is_file_format else pyarrow.ipc.open_stream
-            return list(opener(source).read_all().to_pylist())
+            table = opener(source).read_all()
+            table.validate(full=True)  # lengths and offsets in a damaged file would be read as they are, past its end
+            return list(table.to_pylist())
     except pyarrow.ArrowException as error:
         raise DataError(f"the data file {path} is not an Arrow file: {error}", hint="Copy it again.") from error
 
