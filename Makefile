@@ -6,7 +6,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration faults .venv-vllm clean
+.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration faults fuzz .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
@@ -50,6 +50,11 @@ calibration: .venv/test ## do the intervals cover, do the tests keep their level
 
 faults: .venv/test ## kills, full disks, damaged files, failing endpoints: what is lost, what is wrong? Some ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults --output build/faults/faults.json --markdown build/faults/faults.md
+
+FUZZ ?= 2000
+fuzz: .venv/test ## many more examples for the fuzzers of all readers; with atheris installed coverage guides some too
+	OMP_NUM_THREADS=1 EVALKIT_FUZZ=$(FUZZ) $(BIN)/pytest -q tests/hostile tests/comparing/foreign/test_fuzz.py
+	if $(BIN)/python -c "import atheris" 2> /dev/null; then OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz; fi
 
 setup: .venv/test
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import TaskDefinitionError
+from evalkit.yaml_text import compose
 
 TASK_KEYS: Mapping[str, tuple[type, ...]] = {
     "task": (str,),
@@ -99,16 +100,11 @@ def read_entries(path: Path) -> list[Entry]:
     import yaml
 
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"), yaml.SafeLoader)
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise TaskDefinitionError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise TaskDefinitionError(
-            f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}",
-            hint="texts with `: ` or `{{` in them need quotes; lines of one entry are indented alike",
-        ) from error
+    hint = "texts with `: ` or `{{` in them need quotes; lines of one entry are indented alike"
+    node = compose(text, str(path), hint, TaskDefinitionError)
     entries = node.value if isinstance(node, yaml.SequenceNode) else [] if node is None else [node]
     return [_entry(path, one) for one in entries]
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CORE = {
     *("errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan", "chat", "thinking"),
-    *("word_index", "retrieval", "reply_json"),
+    *("word_index", "retrieval", "reply_json", "yaml_text"),
 }
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {
@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/gating": {
         *(
             "errors",
+            "yaml_text",
             "files",
             "json_node",
             "data",

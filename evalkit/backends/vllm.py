@@ -102,7 +102,12 @@ def _engine_options(query: str) -> dict[str, Any]:
                 f"the engine option {name} is evalkit's own",
                 hint="use --dtype, --max-length or --trust-remote-code, and write the model before the question mark",
             )
-        options[name] = yaml.safe_load(value)
+        try:
+            options[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise UsageError(
+                f"the engine option {name} cannot be read", hint="its value is a number, true or false, or a text"
+            ) from error
     return options
 
 

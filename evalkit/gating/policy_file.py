@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from evalkit.errors import UsageError
 from evalkit.gating.amount import Amount
 from evalkit.gating.policy import MEAN, FloorBy, OnUndecided, Policy, Rule, mean_rule
+from evalkit.yaml_text import compose
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -86,17 +87,7 @@ def parse_policy(text: str, source: str) -> Policy:
     Raises:
         UsageError: As `read_policy`.
     """
-    import yaml
-
-    try:
-        node = yaml.compose(text, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}, line {mark.line + 1}" if mark else source
-        raise UsageError(
-            f"{where}: this is not YAML: {getattr(error, 'problem', None) or error}",
-            hint='a glob needs quotes: "mmlu*": {margin: 1pt}',
-        ) from error
+    node = compose(text, source, 'a glob needs quotes: "mmlu*": {margin: 1pt}')
     if node is None:
         return Policy(source=source)
     top = {entry.key: entry for entry in _entries(node, source, _TOP, "a policy")}
@@ -130,7 +121,7 @@ class _Entry:
         loader = yaml.SafeLoader("")
         try:
             return loader.construct_document(self.node)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise self.error(f"`{self.key}`: {getattr(error, 'problem', None) or error}") from error
         finally:
             loader.dispose()

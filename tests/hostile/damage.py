@@ -154,9 +154,11 @@ def values_near(valid: Any) -> st.SearchStrategy[Any]:
                 if kind == 0:
                     del holder[key]
                 elif kind == 1 and isinstance(holder, dict):
-                    holder[draw(st.sampled_from(["", "a", "__class__", "id", "0", *map(str, keys)]))] = draw(VALUES)
+                    holder[draw(st.sampled_from(["", "a", "__class__", "id", "0", *map(str, keys)]))] = copy.deepcopy(
+                        draw(VALUES)
+                    )
                 else:
-                    holder[key] = draw(VALUES)
+                    holder[key] = copy.deepcopy(draw(VALUES))
                 break
         return document
 
