@@ -61,7 +61,12 @@ class TokenizedRequests:
         digest = hashlib.blake2b(digest_size=20)
         request = self.requests[index]
         if isinstance(request, Generate):
-            how = {"decoding": request.decoding.described(), "thinks": request.thinks, "kept": self.prompts[index].kept}
+            how = {
+                "decoding": request.decoding.described(),
+                "thinks": request.thinks,
+                "turn": bool(request.messages),  # which tokens end the text, and how thoughts are read
+                "kept": self.prompts[index].kept,
+            }
             parts = [self.prompts[index].tokens.tobytes(), json.dumps(how, sort_keys=True).encode()]
         else:
             first, end = bisect_left(self.owners, index), bisect_right(self.owners, index)
@@ -174,8 +179,11 @@ class LocalBackend:
         }
 
     def fingerprint(self) -> Fingerprint | None:
-        """What answers; None for a model that was put together in memory, whose hashes are only said to be its own."""
-        if isinstance(self._model, LoadedModel):
+        """What answers; None where the hashes do not cover it.
+
+        They do not for a model that was put together in memory, nor for one whose Python code comes with its weights.
+        """
+        if isinstance(self._model, LoadedModel) or not type(self.loaded.model).__module__.startswith("transformers."):
             return None
         settings = self.settings()
         check = settings.pop("self_check")

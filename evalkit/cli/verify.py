@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,13 @@ from evalkit.cli.output import Format
 
 DIFFERS = 1
 """Exit code where something differs."""
+
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "What": ("result", "samples", "tasks", "data_dir", "retrieve", "output_format"),
+    "The model again": ("model", "rerun", "share", "choice", "device"),
+    "Permissions": ("offline", "trust_remote_code", "allow_pickle"),
+}
+"""The sections of the help (`evalkit.cli.sections`)."""
 
 OPTIONS = ("model", "tasks", "device", "data_dir", "retrieve", "offline", "trust_remote_code", "allow_pickle")
 

@@ -45,8 +45,15 @@ def environment(device: str | None) -> dict[str, Any]:
 def computing(device: str | None) -> dict[str, Any]:
     """What of the environment has a part in the last digits of a number."""
     described = environment(device)
-    packages = {name: version for name, version in described["packages"].items() if name in COMPUTING}
-    return {name: described.get(name) for name in ("machine", "processor", "accelerator", "cuda", "threads")} | packages
+    found = {name: described.get(name) for name in ("machine", "processor", "accelerator", "cuda", "threads")}
+    found |= {name: version for name, version in described["packages"].items() if name in COMPUTING}
+    if device is not None:
+        import torch
+
+        # products of float32 matrices may be computed in fewer bits
+        found["matmul"] = torch.get_float32_matmul_precision()
+        found["fpmath"] = os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE")
+    return found
 
 
 def _processor() -> str:

@@ -20,12 +20,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.skipif(sys.platform != "linux", reason="forks, locks and limits of Linux")
 def test_nothing_is_lost_and_nothing_wrong(tmp_path: Path) -> None:
     names = (
-        *("kills.at_random_moments", "kills.at_operations", "kills.second_process", "disk.cut_writes"),
-        *("disk.damaged_journal", "disk.damaged_store", "models.retrained", "models.overwritten_weights"),
+        *("kills.at_random_moments", "kills.at_operations", "kills.second_process"),
+        *("disk.cut_writes", "disk.damaged_journal", "models.retrained"),
     )
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.faults", "--share", "0.02"),
+            *(sys.executable, "-m", "benchmarks.faults", "--share", "0.01"),
             *("--only", ",".join(names), "--output", str(tmp_path / "rows.json")),
         ],
         cwd=ROOT,

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import evalkit
+from evalkit.decoding import Decoding
 from evalkit.results import Run
 from tests.cli.commands import Done, command
 from tests.tiny_models import tiny_model
@@ -81,6 +82,30 @@ def test_with_deterministic_any_run_finds_what_another_computed(run: Command, ti
     assert (tmp_path / "all.samples.parquet").read_bytes() == (tmp_path / "fresh.samples.parquet").read_bytes()
     run("run", *common, "--dtype", "bfloat16", "-o", "half.json")
     assert reused(tmp_path / "half.json") == 0
+
+
+def test_whether_it_is_a_turn_of_a_conversation_is_part_of_a_request(tiny_llama: Path) -> None:
+    from evalkit.backends.local import LocalBackend
+    from evalkit.models import load_model
+    from evalkit.requests import Generate, Request, Score
+
+    backend = LocalBackend(load_model(str(tiny_llama)))
+    turn = ({"role": "user", "content": "The fox"},)
+    asked: list[Request] = [
+        Generate("The fox"),
+        Generate("The fox", messages=turn),
+        Generate("The fox", thinks=True),
+        Generate("The fox", Decoding(seed=1)),
+        Generate("The fox", Decoding(stop=("a",))),
+        Generate("The fo"),
+        Score("The", " fox"),
+        Score("The fox", " ran"),
+        Generate("The fox"),
+    ]
+    prepared = backend.prepare(asked)
+    digests = [prepared.digest(index) for index in range(len(asked))]
+    assert len(set(digests)) == len(asked) - 1
+    assert digests[0] == digests[-1]
 
 
 def test_a_model_put_together_in_memory_is_not_kept(

@@ -139,7 +139,7 @@ FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("name", FILES)
 def test_data_files(name: str) -> None:
     @given(bytes_near(FILES[name]))
-    @examples(25)
+    @examples(15)
     def check(content: bytes) -> None:
         with folder() as inner:
             survives(lambda: read_file(place(inner, name, content)))
@@ -172,7 +172,7 @@ def test_training_rows(rows: Any) -> None:
     valid = b"".join(dumped(row) + b"\n" for row in rows)
 
     @given(st.one_of(bytes_near(valid), lines_near(*rows, *rows)))
-    @examples(20)
+    @examples(8)
     def check(content: bytes) -> None:
         with folder() as inner:
             path = place(inner, "train.jsonl", content)
