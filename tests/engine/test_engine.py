@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from evalkit.engine import memory
+from evalkit.engine import memory, self_check
 from evalkit.engine.engine import Engine, NonFiniteSequenceError
 from evalkit.engine.paths import PackedPath, PaddedPath
 from evalkit.engine.sequences import Sequence
@@ -360,6 +360,28 @@ def test_a_model_that_looks_ahead_is_refused_with_both_numbers(dtype: torch.dtyp
     model.model.register_forward_hook(looks_ahead, with_kwargs=True)
     with pytest.raises(ModelError, match=r"by \S+ nats \(padded\) and \S+ nats \(packed\)"):
         Engine(model, 512)
+
+
+def test_noise_that_only_rows_of_another_length_show_widens_the_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load("llama", tmp_path).to(torch.bfloat16)
+    split = Engine(model, 512).split
+    sequences, _ = self_check.probe_sequences(split, 512, None)
+    plainly = self_check._plain
+
+    def noisy(chosen, some, copies=1, more=0, place=-1):  # noqa: ANN001, ANN202
+        return [one + 0.11 * bool(more) for one in plainly(chosen, some)]
+
+    monkeypatch.setattr(self_check, "_plain", noisy)
+    assert self_check.expected_values(split, sequences)[1] == pytest.approx(0.22, abs=1e-3)
+    # a model that sees what follows says nothing about noise
+    monkeypatch.setattr(
+        self_check,
+        "_plain",
+        lambda *given, more=0, place=-1: [one + 0.11 * bool(more) * (2 + place) for one in plainly(given[0], given[1])],
+    )
+    assert self_check.expected_values(split, sequences)[1] == self_check.TOLERANCE_HALF
 
 
 def test_half_precision_is_held_to_its_own_noise(tmp_path: Path) -> None:
