@@ -30,7 +30,7 @@ def atomic_writer(path: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
     try:
         with _explained(path), os.fdopen(descriptor, "wb") as stream:
-            _lock(stream)  # by which a part that is being written is told from one that a crash left behind
+            lock(stream)  # by which a part that is being written is told from one that a crash left behind
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -71,7 +71,7 @@ def exclusive(path: Path, busy: str) -> Iterator[BinaryIO]:
         with _explained(path):
             stream: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
         with stream:
-            if _lock(stream) is False:
+            if lock(stream) is False:
                 raise OutputError(busy, hint="wait for it, or choose another place for the output with -o")
             if _is_at(stream, path):  # else its last holder took it away before this lock was had
                 with _explained(path):
@@ -80,8 +80,12 @@ def exclusive(path: Path, busy: str) -> Iterator[BinaryIO]:
                 return
 
 
-def _lock(stream: BinaryIO) -> bool | None:
-    """Whether this process has the lock now; None where there are no locks."""
+def lock(stream: BinaryIO) -> bool | None:
+    """Takes the lock of an open file, until it is closed.
+
+    Returns:
+        Whether this process has it now; None where there are no locks (Windows, some network drives).
+    """
     try:
         import fcntl
     except ImportError:  # no such thing on Windows
@@ -128,7 +132,7 @@ def _remove_parts(path: Path) -> None:
     """Takes away what processes left that were killed while they wrote this file."""
     for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         with suppress(OSError), part.open("rb") as stream:
-            if _lock(stream):
+            if lock(stream):
                 part.unlink()
 
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, cast, get_args
+from typing import Any, BinaryIO, cast, get_args
 
 from evalkit import __version__
 from evalkit.errors import NotComparableError, OutputError, UsageError
-from evalkit.files import atomic_writer
+from evalkit.files import atomic_writer, lock
 from evalkit.json_node import Node, parse
 from evalkit.ratings.model import (
     CRITERIA,
@@ -119,7 +119,7 @@ class RatingLog:
         self.ratings = Ratings(base, tuned, ())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: IO[bytes] = path.open("a+b")
+            self._file: BinaryIO = path.open("a+b")
         except OSError as error:
             raise self._unwritable(error) from error
         try:
@@ -129,7 +129,10 @@ class RatingLog:
             raise
 
     def _begin(self, base: RatedRun, tuned: RatedRun | None) -> None:
-        _lock(self._file, self.path)
+        if lock(self._file) is False:
+            raise OutputError(
+                f"{self.path} is open in another session", hint="finish that one, or choose another file with -o"
+            )
         self._file.seek(0)
         content = self._file.read()
         if not content.strip() or _is_torn_header(content):
@@ -172,20 +175,6 @@ class RatingLog:
 
     def _unwritable(self, error: OSError) -> OutputError:
         return OutputError(f"{self.path} cannot be written: {error.strerror}", hint="choose another place with -o")
-
-
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Keeps a second session out of the file; where the system has no such locks, nothing."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise OutputError(
-            f"{path} is open in another session", hint="finish that one, or choose another file with -o"
-        ) from error
 
 
 # --- to JSON
