@@ -62,9 +62,10 @@ def rebuild(run: Run, model: str | None, tasks: str | None, options: Mapping[str
     found: dict[str, Any] = dict(given.tasks)
     groups = dict(given.groups)
     missing: dict[str, str] = {}
+    own = [task for task in given.tasks.values() if isinstance(task, Task)]  # `quiz:2shot` names one of them
     for name in names:
         try:
-            selection = select([name])
+            selection = select([name], extra=own)
         except EvalkitError as error:
             missing[name] = f"{error.message}; name its file with --tasks"
             continue
