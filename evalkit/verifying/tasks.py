@@ -18,7 +18,7 @@ from evalkit.runner.rendering import render_plain
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.several_seeds import task_runs
 from evalkit.runner.task_run import TaskRun
-from evalkit.task import Task
+from evalkit.task import Registered, Task
 
 ENGINE = ("max_length", "batch_tokens", "share_prefixes")
 """Settings of the built-in engine that are options by the same name."""
@@ -62,7 +62,9 @@ def rebuild(run: Run, model: str | None, tasks: str | None, options: Mapping[str
     found: dict[str, Any] = dict(given.tasks)
     groups = dict(given.groups)
     missing: dict[str, str] = {}
-    own = [task for task in given.tasks.values() if isinstance(task, Task)]  # `quiz:2shot` names one of them
+    # `quiz:2shot` names one of them
+    own: list[Registered] = [task for task in given.tasks.values() if isinstance(task, Task)]
+    own += [resolved.group for resolved in given.groups.values()]
     for name in names:
         try:
             selection = select([name], extra=own)
