@@ -45,7 +45,7 @@ def lines(verification: Verification) -> Iterator[tuple[str, str, str]]:
         for status in ("differs", "not checked", "agrees"):
             some = [check for check in own if check.status == status]
             if some:
-                yield says, status, _details(what, status, some)
+                yield says, status, _details(what, status, some, len(own))
 
 
 def details(verification: Verification) -> Iterator[tuple[str, str]]:
@@ -90,18 +90,22 @@ def markdown(verification: Verification) -> str:
     return "\n".join([f"**{escape(headline(verification))}**", "", *rows, *(["", *notes] if notes else [])]) + "\n"
 
 
-def _details(what: str, status: str, checks: Sequence[Check]) -> str:
+def _details(what: str, status: str, checks: Sequence[Check], own: int) -> str:
+    """Whose checks these are, of `own` of the kind, and what was compared."""
     subjects = [check.subject for check in checks]
-    named = "" if subjects == ["model"] else _names(subjects)
-    if status == "not checked":
+    named = "" if subjects == ["model"] else "all" if len(checks) == own > 1 else _names(subjects)
+    units = {"scores": "metric", "samples": "document", "prompts": "document", "data": "document"}
+    unit = units.get(what, "document" if what == "answers again" else "")
+    if status == "not checked" or not unit:
         return named
-    units = {"scores": "metrics", "samples": "documents", "prompts": "documents", "data": "documents"}
-    unit = units.get(what, "documents" if what == "answers again" else "")
-    checked, found = sum(check.checked for check in checks), sum(check.found for check in checks)
-    if not unit:
-        return named
-    counted = f"{checked:,} {unit}" if status == "agrees" else f"{checked:,} {unit} compared, {found:,} differences"
+    counted = _count(sum(check.checked for check in checks), unit)
+    if status == "differs":
+        counted += f", {_count(sum(check.found for check in checks), 'difference')}"
     return f"{named}: {counted}" if named else counted
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _names(subjects: Sequence[str]) -> str:
