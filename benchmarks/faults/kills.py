@@ -14,15 +14,21 @@ from benchmarks.faults.workload import OUTPUT
 
 
 def at_random_moments(bench: Bench, injections: int, seed: int) -> Row:
-    """SIGKILL at a moment drawn evenly from the time that a whole run takes, up to three in a row."""
+    """SIGKILL at a moment drawn evenly from the time of a run, or from that after its first answer; up to three in a row."""
     row = Row("SIGKILL at a random moment")
     draw = random.Random(seed)
-    whole = _seconds(bench)
+    whole, computing = _seconds(bench)
     while row.injections < injections:
         trial = bench.trial()
         for _ in range(draw.choice((1, 1, 2, 3))):
             child = trial.start()
-            ended = child.wait(draw.uniform(0, whole))
+            known = len(journalled(trial.output))
+            if draw.random() < 0.3:
+                ended = child.wait(draw.uniform(0, whole))
+            elif _begun(trial.output, child, known + 1):
+                ended = child.wait(draw.uniform(0, computing))
+            else:
+                break
             if ended is None:
                 child.kill()
                 ended = child.ended()
@@ -34,12 +40,17 @@ def at_random_moments(bench: Bench, injections: int, seed: int) -> Row:
     return row
 
 
-def _seconds(bench: Bench) -> float:
+def _seconds(bench: Bench) -> tuple[float, float]:
+    """How long a whole run takes, and how long it does from its first answer on."""
     trial, row = bench.trial(), Row("")
     start = time.monotonic()
-    trial.finish(row)
+    child = trial.start()
+    begun = _begun(trial.output, child, 1)
+    first = time.monotonic()
+    trial.judge(row, child.ended())
+    assert begun, row.problems
     assert not row.wrong, row.problems
-    return time.monotonic() - start
+    return time.monotonic() - start, time.monotonic() - first
 
 
 def at_operations(bench: Bench, injections: int, seed: int) -> Row:
