@@ -295,7 +295,7 @@ class LocalBackend:
         Raises:
             ModelError: The files of the model were changed meanwhile.
         """
-        files = self.loaded.files if self.device == "cpu" else None  # on other devices the weights are copies
+        files = self.loaded.files
         for answers in self._compute(prepared, done, left_out):
             if files is not None:
                 files.check(replaced=False)

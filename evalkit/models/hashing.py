@@ -51,10 +51,10 @@ class WeightsHash:
 
 
 class WatchedFiles:
-    """Files that must stay as they are while a model is read from them, and on a CPU as long as it computes.
+    """Files that must stay as they are while a model is read from them, and as long as its weights are mapped from them.
 
-    There the weights in memory are the files themselves, mapped: whoever writes into one, as a training that saves to the
-    same folder does, changes the model under way, and the hash in the result would be that of another one.
+    Whoever writes into a mapped file, as a training that saves to the same folder does, changes the model under way, and
+    the hash in the result would be that of another one.
 
     Args:
         files: The files.

@@ -41,7 +41,7 @@ class LoadedModel:
         device: Where it computes.
         dtype: Type of its weights.
         is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
-        files: What it was read from; None for a model that was put together in memory.
+        files: What its weights are mapped from, as pickled ones are on a CPU; None where they are in memory.
     """
 
     model: PreTrainedModel
@@ -148,7 +148,7 @@ class OpenedModel:
             self.device,
             model.dtype,
             self.is_encoder_decoder,
-            self._watched,
+            self._watched if self.device.type == "cpu" and _pickled(source.files) else None,
         )
 
 
@@ -209,6 +209,10 @@ def _extra(model: PreTrainedModel, location: ModelLocation) -> dict[str, Any]:
         method = fields.get("quant_method")
         extra["quantization"] = str(getattr(method, "value", method))
     return extra
+
+
+def _pickled(files: list[Path]) -> bool:
+    return any(file.suffix == ".bin" for file in files)
 
 
 def context_length(config: Any, tokenizer: PreTrainedTokenizerBase, options: ModelOptions) -> int:

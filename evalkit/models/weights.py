@@ -114,6 +114,10 @@ def _load_model(
     auto_class = AutoModelForSeq2SeqLM if is_encoder_decoder(arguments["config"]) else AutoModelForCausalLM
     if device.type != "cpu":
         arguments = arguments | {"device_map": {"": device}}
+    else:
+        # mapped, the weights would be the file: whoever writes into it, as a training that saves to the same folder does,
+        # would change the model under way, or end this process where the file gets shorter
+        arguments = arguments | {"disable_mmap": True}
     try:
         # shapes that differ are let through here, because only then transformers says which
         model, report = auto_class.from_pretrained(
