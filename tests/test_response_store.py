@@ -45,7 +45,7 @@ def test_many_at_once(tmp_path: Path) -> None:
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 255)), min_size=1, max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_a_damaged_file_gives_right_answers_or_none(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
 ) -> None:
