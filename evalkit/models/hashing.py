@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evalkit.errors import ModelError
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 _THREADS = 4
 _NAMES = frozenset(
-    {"_name_or_path", "_model_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
+    {
+        *("_name_or_path", "_model_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"),
+        "_from_model_config",
+    }
 )
 
 
@@ -104,15 +107,28 @@ def combine(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def config_sha256(model: PreTrainedModel) -> str:
-    """SHA-256 of what decides a model's numbers besides its weights: its class, configuration and tokens that end a text.
+def config_sha256(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what decides a model's answers besides its weights and the ids of its tokens.
 
-    Names, paths and versions are no part of it, so that a renamed or saved again model is the same.
+    That is its class and configuration, how it generates by default, which tokens begin and end a text, and how tokens
+    become text again. Names, paths and versions are no part of it, so that a renamed or saved again model is the same.
     """
-    config = {name: value for name, value in model.config.to_dict().items() if name not in _NAMES}
+    config = _content(model.config)
     config["quantization_config"] = {**(config.get("quantization_config") or {}), "gguf_file": None}
-    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    return combine(type(model).__name__, json.dumps(config, sort_keys=True, default=str), str(ends))
+    generation = _content(getattr(model, "generation_config", None))
+    tokens = {
+        "named": {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        "ids": [tokenizer.bos_token_id, tokenizer.eos_token_id],
+        "special": sorted(index for index, token in tokenizer.added_tokens_decoder.items() if token.special),
+        "clean_up": getattr(tokenizer, "clean_up_tokenization_spaces", None),
+    }
+    parts = (json.dumps(part, sort_keys=True, default=str) for part in (config, generation, tokens))
+    return combine(type(model).__name__, *parts)
+
+
+def _content(config: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {} if config is None else config.to_dict()
+    return {name: value for name, value in values.items() if name not in _NAMES}
 
 
 def tokenizer_sha256(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -137,7 +137,7 @@ class OpenedModel:
             weights_sha256=weights_sha256,
             tokenizer_sha256=tokenizer_sha256(self.tokenizer),
             adapter=adapter,
-            extra=_extra(model, location),
+            extra=_extra(model, self.tokenizer, location),
         )
         return LoadedModel(
             model,
@@ -199,8 +199,8 @@ def _adapt(
     return model, combine(base_sha256, own), f"{location.path.resolve().name}@{own}"
 
 
-def _extra(model: PreTrainedModel, location: ModelLocation) -> dict[str, Any]:
-    extra = {"architecture": type(model).__name__, "config_sha256": config_sha256(model)}
+def _extra(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, location: ModelLocation) -> dict[str, Any]:
+    extra = {"architecture": type(model).__name__, "config_sha256": config_sha256(model, tokenizer)}
     if location.base is not None:
         extra |= {"base": location.base.spec, "base_source": location.base.kind}
     quantization = getattr(model.config, "quantization_config", None)

@@ -116,7 +116,7 @@ def _compare(tally: _Tally, one: Asked, known: Sequence[Reply], found: Sequence[
         if isinstance(was, Response) and isinstance(now, Response):
             difference = _difference(was, now)
             tally.largest = max(tally.largest, difference)
-            if difference > tolerance:
+            if not difference <= tolerance:  # what is no number is not within it either
                 tally.differences.append(
                     f"document {one.item.id}, request {place}: the log-probability is {was.log_probability:.6f}; "
                     f"now it is {now.log_probability:.6f} nats"
@@ -134,7 +134,10 @@ def _difference(was: Response, now: Response) -> float:
     if len(was.token_log_probabilities) != len(now.token_log_probabilities):
         return math.inf
     pairs = zip(was.token_log_probabilities, now.token_log_probabilities, strict=True)
-    return max((abs(one - other) for one, other in pairs), default=0.0)
+    differences = [abs(one - other) for one, other in pairs]
+    # scores are made of the total, which is the tokens' sum or, with --compat lm-eval, nearly that
+    differences.append(abs(was.log_probability - now.log_probability) / max(1, now.tokens))
+    return max(differences) if all(map(math.isfinite, differences)) else math.inf
 
 
 def _check(name: str, tally: _Tally) -> Check:

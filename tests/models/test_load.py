@@ -92,6 +92,25 @@ def test_content_is_the_same_under_another_name_and_another_after_any_change(tin
     assert {name for name in content if content[name] != other[name]} == {"weights_sha256"}
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("tokenizer_config.json", {"eos_token": "a"}),
+        ("tokenizer_config.json", {"clean_up_tokenization_spaces": True}),
+        ("generation_config.json", {"eos_token_id": [5, 6]}),
+        ("generation_config.json", {"suppress_tokens": [7]}),
+    ],
+)
+def test_what_ends_and_decodes_texts_is_part_of_the_content(
+    name: str, changed: dict[str, Any], copy: Path, tiny_llama: Path
+) -> None:
+    file = copy / name
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | changed))
+    before, after = load_model(str(tiny_llama)).info.content(), load_model(str(copy)).info.content()
+    assert "config_sha256" in {field for field in before if before[field] != after[field]}
+
+
 def test_a_file_that_is_written_over_changes_no_model_that_was_read_from_it(copy: Path) -> None:
     weights = copy / "model.safetensors"
     loaded = load_model(str(copy))

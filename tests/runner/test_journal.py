@@ -115,6 +115,17 @@ def test_a_bit_that_flips_costs_a_line_and_gives_no_other_number(
     assert found(path) == {0: response(-0.5), 1: response(-1.5), 2: response(-2.5)}
 
 
+def test_a_journal_of_this_run_without_a_whole_line_is_set_aside_for_good(tmp_path: Path) -> None:
+    path = tmp_path / "base.json.journal"
+    journal_with(path, [{0: response(-1)}, {1: response(-2)}])
+    path.write_bytes(path.read_bytes().replace(b"[", b"[ ").replace(b"evalkit.journal", b"evalkit.journai"))
+    with Journal(path, KEY, 512) as journal:
+        assert journal.answers == {}
+        assert journal.set_aside is not None
+        journal.add({0: response(-1)}.items(), 512)
+    assert found(path) == {0: response(-1)}
+
+
 def test_nobody_else_can_open_it(tmp_path: Path) -> None:
     path = tmp_path / "base.json.journal"
     with Journal(path, KEY, 512) as journal:

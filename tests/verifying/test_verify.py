@@ -166,6 +166,17 @@ def test_an_edited_answer_is_found_in_the_log_or_by_asking_again(folder: Path, k
     assert {(task, "samples"), (task, "answers again")} <= found.keys()
 
 
+def test_a_total_that_its_tokens_do_not_give_is_found_by_asking_again(folder: Path) -> None:
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for row in rows:
+            if row["task"] == "one":
+                row["log_probability"] -= 3.0  # all alike: picked answers stay
+        return rows
+
+    edit_log(change)
+    assert ("one", "answers again") in differing(checked(share=1.0))
+
+
 def test_answers_of_another_run_that_are_consistent_are_found_by_asking_again(folder: Path) -> None:
     weights = load_file("model/model.safetensors")
     changed = {name: one * 1.3 if "norm" in name else one for name, one in weights.items()}
