@@ -11,7 +11,8 @@ import torch
 from evalkit.engine import plan
 from evalkit.engine.forward import SplitModel
 from evalkit.engine.paths import Launched, padded, row_pairs
-from evalkit.engine.plan import Batch, EncoderDecoderBatch, Order
+from evalkit.engine.plan import Batch, EncoderDecoderBatch
+from evalkit.engine.planner import PairedPlanner
 from evalkit.engine.self_check import SelfCheck, expected_values, largest_difference
 from evalkit.engine.sequences import EncoderDecoderSequence, Sequence, TokenArray
 from evalkit.engine.transfer import to_device
@@ -156,16 +157,8 @@ class EncoderDecoderPath:
     def __init__(self, split: EncoderDecoderModel, *, upcast: bool = True, alone: bool = False) -> None:
         self.split = split
         self.upcast = upcast
-        self.alone = alone
+        self.planner = PairedPlanner(alone)
         self.device = split.core.device
-
-    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[EncoderDecoderBatch]:
-        """Encoder inputs of like length, at most `budget` positions at once."""
-        own = cast("Sequences[EncoderDecoderSequence]", sequences)
-        indices = order.indices.tolist()
-        if self.alone:
-            return [batch for index in indices for batch in plan.pair(own, [index], 0)]
-        return plan.pair(own, indices, budget)
 
     def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         """Encodes a batch's inputs and scores all that comes after them."""
@@ -258,6 +251,6 @@ def _plain(split: EncoderDecoderModel, sequences: Sequences[EncoderDecoderSequen
 
 
 def _values(path: EncoderDecoderPath, sequences: Sequences[EncoderDecoderSequence]) -> list[np.ndarray]:
-    batches = path.plan(sequences, plan.depth_first(sequences), 1024)
+    batches = path.planner.plan(sequences, plan.depth_first(sequences), 1024)
     parts = [part for batch in batches for part in path.launch(sequences, batch).parts()]
     return [part.log_probabilities for part in sorted(parts)]

@@ -6,8 +6,9 @@ import logging
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from collections.abc import Sequence as Sequences
+from itertools import compress
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from evalkit.engine.forecast import Forecast, forecast
 from evalkit.engine.generation.generator import TextGenerator
 from evalkit.engine.paths import Launched, PaddedPath, Part, Path
 from evalkit.engine.plan import Batch
+from evalkit.engine.planner import Planner
 from evalkit.engine.self_check import SelfCheck, choose_path
 from evalkit.engine.sequences import Sequence
 from evalkit.errors import EvaluationError, NonFiniteError
@@ -60,6 +62,7 @@ class Engine:
             comparing bits at load) is computed one sequence at a time.
 
     Attributes:
+        planner: Makes the plan of batches.
         generator: Generates text with the same model.
     """
 
@@ -96,6 +99,7 @@ class Engine:
                 "the device ran out of memory when the model was tried on a few short prompts", hint=MORE_MEMORY
             ) from error
         self.single = PaddedPath(self.split, upcast=upcast, alone=True)
+        self.planner = Planner(self.path.planner, self.split.position_limit)
         self.token_budget = token_budget or memory.default_budget(self.split, max_length)
         if deterministic:
             self.token_budget = memory.fixed_size(self.split)
@@ -120,12 +124,10 @@ class Engine:
             NonFiniteError: A scored position has NaN or infinite logits; `sequence` and `token` say which.
             EvaluationError: A single sequence does not fit the device's memory.
         """
-        gathered = _Gathered(sequences, done)
+        gathered = Gathered(sequences, done)
         batches: Sequences[Batch] | None = self._plan(sequences)
-        # a GPU computes the next batch while the last one's results are looked at; a CPU gains nothing by waiting
-        depth = 0 if self.split.core.device.type == "cpu" else 1
         while batches is not None:
-            batches = yield from self._score(sequences, batches, gathered, depth)
+            batches = yield from self._score(sequences, batches, gathered)
 
     def forecast(self, sequences: Sequences[Sequence]) -> Forecast:
         """What `score` would take."""
@@ -159,36 +161,59 @@ class Engine:
                 break
         return max(tokens, 1) / (time.perf_counter() - start)
 
+    def compute(self, sequences: Sequences[Sequence], batches: Iterable[Batch]) -> Iterator[list[Part]]:
+        """Computes batches, one after another.
+
+        Args:
+            sequences: What the batches are of.
+            batches: In the order of their plan, as `planner` makes it. Those that carry something come after what they stand
+                on, in this call or in the last one.
+
+        Yields:
+            What each batch says.
+
+        Raises:
+            RuntimeError: Memory ran out (`memory.is_out_of_memory`). What was computed before is yielded first.
+            NonFiniteError: As `score`.
+        """
+        # a GPU computes the next batch while the last one's results are looked at; a CPU gains nothing by waiting
+        depth = 0 if self.split.core.device.type == "cpu" else 1
+        under_way: deque[Launched] = deque()
+        for batch in batches:
+            try:
+                under_way.append(self._launch(sequences, batch))
+            except RuntimeError:
+                while under_way:
+                    yield self._finish(sequences, under_way.popleft())
+                raise
+            while len(under_way) > depth:
+                yield self._finish(sequences, under_way.popleft())
+        while under_way:
+            yield self._finish(sequences, under_way.popleft())
+
     def _score(
-        self, sequences: Sequences[Sequence], batches: Sequences[Batch], gathered: _Gathered, depth: int
+        self, sequences: Sequences[Sequence], batches: Sequences[Batch], gathered: Gathered
     ) -> Generator[list[Score], None, Sequences[Batch] | None]:
         """Computes a plan; returns another one when memory ran out on the way, else None."""
-        under_way: deque[Launched] = deque()
-        for batch, wanted in zip(batches, plan.needed(batches, gathered.done), strict=True):
-            if wanted:
-                try:
-                    under_way.append(self._launch(sequences, batch))
-                except RuntimeError as error:  # of which torch.OutOfMemoryError is one
-                    while under_way:
-                        yield self._finish(sequences, under_way.popleft(), gathered)
-                    self._shrink(error)
-                    gathered.parts.clear()
-                    # of all sequences, as a resumed run would plan with this budget
-                    return self._plan(sequences)
-            while len(under_way) > depth:
-                yield self._finish(sequences, under_way.popleft(), gathered)
-        while under_way:
-            yield self._finish(sequences, under_way.popleft(), gathered)
+        needed = compress(batches, plan.needed(batches, gathered.done))
+        try:
+            for parts in self.compute(sequences, needed):
+                completed = gathered.add(parts)
+                if completed:  # a batch alone is no progress: those that others stand on are computed again each time
+                    self._patience.succeeded()
+                yield completed
+        except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+            self._shrink(error)
+            gathered.parts.clear()
+            # of all sequences, as a resumed run would plan with this budget
+            return self._plan(sequences)
         return None
 
-    def _finish(self, sequences: Sequences[Sequence], launched: Launched, gathered: _Gathered) -> list[Score]:
+    def _finish(self, sequences: Sequences[Sequence], launched: Launched) -> list[Part]:
         parts = launched.parts()
         self._check_finite(sequences, parts)
         self.tokens_computed += launched.tokens
-        completed = gathered.add(parts)
-        if completed:  # a batch alone is no progress: those that others stand on are computed again each time
-            self._patience.succeeded()
-        return completed
+        return parts
 
     def _launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         limit = self.split.position_limit
@@ -198,16 +223,7 @@ class Engine:
         return self.path.launch(sequences, batch)
 
     def _plan(self, sequences: Sequences[Sequence]) -> Sequences[Batch]:
-        """All batches; sequences past a length that changes all positions come alone."""
-        limit = self.split.position_limit
-        if limit is None or all(len(sequence.inputs) <= limit for sequence in sequences):
-            return self.path.plan(sequences, plan.depth_first(sequences), self.token_budget)
-        short = [index for index, sequence in enumerate(sequences) if len(sequence.inputs) <= limit]
-        long = [index for index, sequence in enumerate(sequences) if len(sequence.inputs) > limit]
-        return [
-            *self.path.plan(sequences, plan.depth_first(sequences, short), self.token_budget),
-            *plan.alone(plan.depth_first(sequences, long)),
-        ]
+        return self.planner.batches(sequences, self.token_budget)
 
     def _shrink(self, error: RuntimeError) -> None:
         """Halves the token budget after running out of memory; another error is raised.
@@ -242,12 +258,12 @@ class Engine:
             raise NonFiniteSequenceError(suspects[0].sequence, suspects[0].offset)
 
     def _is_finite(self, sequence: Sequence) -> bool:
-        batches = self.path.plan([sequence], plan.depth_first([sequence]), self.token_budget)
+        batches = self.path.planner.plan([sequence], plan.depth_first([sequence]), self.token_budget)
         parts = [part for batch in batches for part in self.path.launch([sequence], batch).parts()]
         return all(bool(np.isfinite(part.log_probabilities).all()) for part in parts)
 
 
-class _Gathered:
+class Gathered:
     """Parts of sequences, put together as batches finish.
 
     Attributes:

@@ -10,6 +10,7 @@ from evalkit.engine import memory
 from evalkit.engine.attention import EXACT_KEYS
 from evalkit.engine.paths import EXACT_QUERIES
 from evalkit.engine.plan import Batch, EncoderDecoderBatch, PackedBatch, Piece
+from evalkit.engine.planner import weight
 
 if TYPE_CHECKING:
     from evalkit.engine.forward import SplitModel
@@ -46,20 +47,10 @@ def forecast(split: SplitModel, sequences: Sequences[Sequence], batches: Sequenc
     worst = max((_bytes(footprint, sequences, batch, fixed_size) for batch in batches), default=0)
     return Forecast(
         tokens_asked=sum(sequence.tokens for sequence in sequences),
-        tokens_computed=sum(_tokens(sequences, batch) for batch in batches),
+        tokens_computed=sum(weight(sequences, batch) for batch in batches),
         batches=len(batches),
         peak_bytes=memory.used_memory(split.core.device) + worst,
     )
-
-
-def _tokens(sequences: Sequences[Sequence], batch: Batch) -> int:
-    if isinstance(batch, PackedBatch):
-        return batch.tokens
-    if isinstance(batch, EncoderDecoderBatch):
-        rows = [row for one in batch.passes for row in one.rows]
-        encoded = sum(sequences[index].context_tokens for index in batch.encoded)
-        return encoded + sum(len(sequences[row[-1]].inputs) for row in rows)
-    return sum(len(sequences[row[-1]].inputs) for row in batch.rows)
 
 
 def _mask(piece: Piece, fixed_size: int) -> int:

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from evalkit.engine import attention, plan
+from evalkit.engine import attention
 from evalkit.engine.forward import ScoredPairs, SplitModel
 from evalkit.engine.packing import pack_row
-from evalkit.engine.plan import Batch, Order, PackedBatch, PaddedBatch
+from evalkit.engine.plan import Batch, PackedBatch, PaddedBatch
+from evalkit.engine.planner import PackedPlanner, PaddedPlanner, PathPlanner
 from evalkit.engine.sequences import Sequence, TokenArray
 from evalkit.engine.transfer import to_device
 
@@ -76,8 +77,9 @@ class Path(Protocol):
 
     name: str
 
-    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> Sequences[Batch]:
-        """Cuts sequences into batches; a pure function of its arguments."""
+    @property
+    def planner(self) -> PathPlanner:
+        """How it cuts sequences into batches."""
         ...
 
     def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
@@ -103,16 +105,10 @@ class PackedPath:
     ) -> None:
         self.split = split
         self.upcast = upcast
-        self.carry_limit = carry_limit
+        self.planner = PackedPlanner(carry_limit, fixed_size)
         self.fixed_size = fixed_size
         self.device = split.core.device
         self.carry = attention.Carry()
-
-    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[PackedBatch]:
-        """The prefix tree cut into batches of about `budget` tokens."""
-        if self.fixed_size:
-            return plan.pack(sequences, order, plan.BatchSizes.fixed(self.fixed_size))
-        return plan.pack(sequences, order, plan.BatchSizes.of(budget, self.carry_limit))
 
     def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         """Scores one batch with one forward pass."""
@@ -164,14 +160,8 @@ class PaddedPath:
     def __init__(self, split: SplitModel, *, upcast: bool = True, alone: bool = False) -> None:
         self.split = split
         self.upcast = upcast
-        self.alone = alone
+        self.planner = PaddedPlanner(alone)
         self.device = split.core.device
-
-    def plan(self, sequences: Sequences[Sequence], order: Order, budget: int) -> list[PaddedBatch]:
-        """Rows of like length, at most `budget` positions a batch."""
-        if self.alone:
-            return plan.alone(order)
-        return plan.pad(order, [len(sequence.inputs) for sequence in sequences], budget)
 
     def launch(self, sequences: Sequences[Sequence], batch: Batch) -> Launched:
         """Scores one batch with one forward pass."""

@@ -236,7 +236,9 @@ def largest_difference(values: list[np.ndarray], expected: list[np.ndarray]) -> 
 
 
 def _values(path: Path, sequences: list[Sequence], order: plan.Order, budget: int) -> dict[int, np.ndarray]:
-    parts = [part for batch in path.plan(sequences, order, budget) for part in path.launch(sequences, batch).parts()]
+    parts = [
+        part for batch in path.planner.plan(sequences, order, budget) for part in path.launch(sequences, batch).parts()
+    ]
     return {
         index: np.concatenate([part.log_probabilities for part in parts if part.sequence == index])
         for index in order.indices.tolist()

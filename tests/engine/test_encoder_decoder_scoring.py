@@ -165,7 +165,7 @@ def test_a_model_that_does_not_mask_padding_is_computed_one_at_a_time(tmp_path_f
     )
     engine = Engine(model, 512)
     assert isinstance(engine.path, EncoderDecoderPath)
-    assert engine.path.alone
+    assert engine.path.planner.alone
     for sequence in questions(engine.split.start)[:4]:
         ((score,),) = engine.score([sequence])
         np.testing.assert_allclose(score.log_probabilities, plain(model, sequence)[0], atol=1e-4)

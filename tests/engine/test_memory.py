@@ -34,10 +34,10 @@ def test_carried_states_are_bounded_by_free_memory(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(memory, "free_memory", lambda _: 10_000)
     engine = Engine(load("llama", tmp_path), 512, token_budget=32)
     assert memory.carry_limit(SplitModel(load("llama", tmp_path)), 2) == 2
-    assert engine.path.carry_limit == 2  # 0.2 x 10,000 bytes hold two positions and their copies
+    assert engine.path.planner.carry_limit == 2  # 0.2 x 10,000 bytes hold two positions and their copies
     sequences = few_shot_tree()
-    batches = engine.path.plan(sequences, depth_first(sequences), 32)
-    assert max(batch.carried for batch in batches) <= engine.path.carry_limit
+    batches = engine.path.planner.plan(sequences, depth_first(sequences), 32)
+    assert max(batch.carried for batch in batches) <= engine.path.planner.carry_limit
 
 
 def test_a_container_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:

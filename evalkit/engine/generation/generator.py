@@ -14,6 +14,7 @@ from evalkit.engine.forward import SplitModel
 from evalkit.engine.generation.loop import Counts, Generated, Limits, generate
 from evalkit.engine.generation.path import DecodingPath, Feed
 from evalkit.engine.generation.prompt import Decode, Prompt
+from evalkit.engine.generation.rounds import Rounds
 from evalkit.engine.generation.self_check import DecodingCheck, choose_decoding_path
 
 # On a CPU matrix products reach their peak rate at some hundred rows: prompts are read in pieces so small that single
@@ -57,6 +58,7 @@ class TextGenerator:
     Attributes:
         slots: Texts written side by side, where memory suffices.
         limits: How much is computed together.
+        rounds: Which texts are written in one round.
         counts: Tokens computed and generated so far.
     """
 
@@ -67,6 +69,7 @@ class TextGenerator:
         self.deterministic = deterministic
         self.slots = 1 if deterministic else CPU_SLOTS if on_cpu else SLOTS
         self.limits = Limits(self.slots, CPU_BUDGET if on_cpu else BUDGET)
+        self.rounds = Rounds(self.slots * ROUND, split.position_limit, single=deterministic)
         self.counts = Counts()
         self._chosen: tuple[DecodingPath, DecodingCheck] | None = None
 
@@ -109,50 +112,26 @@ class TextGenerator:
             decode: Token ids -> text.
             done: Prompts whose texts are known, which are not given again.
         """
-        limit = self.split.position_limit
-        lengths = [len(prompt.tokens) + prompt.decoding.max_new_tokens for prompt in prompts]
-        alone = [index for index, length in enumerate(lengths) if limit is not None and length > limit]
-        together = [index for index in range(len(prompts)) if index not in set(alone)]
-        for round_ in self._rounds(prompts, together):
-            if set(round_).issubset(done):
-                continue
-            for finished in self._generate(prompts, round_, decode, self.limits):
-                yield [(index, texts) for index, texts in finished if index not in done]
-        alone = [index for index in alone if index not in done]
-        for index in alone:
-            self.split.reset_positions()
-            yield from self._generate(prompts, [index], decode, Limits(1, len(prompts[index].tokens)))
+        for one in self.rounds.of(prompts):
+            if not done or not set(one.prompts).issubset(done):
+                for finished in self.write([prompts[index] for index in one.prompts], decode, alone=one.alone):
+                    yield [(one.prompts[place], texts) for place, texts in finished if one.prompts[place] not in done]
+
+    def write(self, prompts: Sequences[Prompt], decode: Decode, *, alone: bool = False) -> Iterator[list[Generated]]:
+        """Writes the texts of one round.
+
+        Args:
+            prompts: Those of the round.
+            decode: Token ids -> text.
+            alone: See `Round`.
+        """
         if alone:
             self.split.reset_positions()
-
-    def _rounds(self, prompts: Sequences[Prompt], indices: Sequences[int]) -> Iterator[list[int]]:
-        """The prompts in depth-first order of their prefix tree, so many at a time; each alone with `deterministic`."""
-        order = plan.order_of([prompts[index].tokens for index in indices]).indices.tolist() if indices else []
-        if self.deterministic:
-            yield from ([indices[place]] for place in order)
-            return
-        size = self.slots * ROUND
-        round_: list[int] = []
-        texts = 0
-        for place in order:
-            decoding = prompts[indices[place]].decoding
-            round_.append(indices[place])
-            texts += decoding.samples * decoding.beams
-            if texts >= size:
-                yield round_
-                round_, texts = [], 0
-        if round_:
-            yield round_
-
-    def _generate(
-        self, prompts: Sequences[Prompt], indices: Sequences[int], decode: Decode, limits: Limits
-    ) -> Iterator[list[Generated]]:
-        if not indices:
-            return
-        chosen = [prompts[index] for index in indices]
+        limits = Limits(1, len(prompts[0].tokens)) if alone else self.limits
         free = not self.deterministic
-        for finished in generate(self.path, chosen, decode, limits, self.counts, shares=free, shrinks=free):
-            yield [(indices[place], texts) for place, texts in finished]
+        yield from generate(self.path, prompts, decode, limits, self.counts, shares=free, shrinks=free)
+        if alone:
+            self.split.reset_positions()
 
     def forecast(self, prompts: Sequences[Prompt]) -> GenerationForecast:
         """What `generate` will take if every text becomes as long as it may."""
