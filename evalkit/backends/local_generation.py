@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from evalkit.backends.base import Answer
 from evalkit.backends.continuation import Continuation
+from evalkit.decoding import Decoding
 from evalkit.engine.generation.prompt import Prompt, Text
 from evalkit.engine.sequences import TokenArray
 from evalkit.errors import OverLengthError
@@ -29,16 +30,31 @@ class TokenizedPrompt:
         tokens: int32 [length], the whole prompt.
         kept: Tokens of it that leave room for the answer; below 1 when the answer alone does not fit.
         needed: Inputs that prompt and answer need at once, before any cutting.
+        decoding: How it is continued.
     """
 
     tokens: TokenArray
     kept: int
     needed: int
+    decoding: Decoding
 
     @property
     def seen(self) -> TokenArray:
         """What the model sees: the end of the prompt."""
         return self.tokens[max(0, len(self.tokens) - self.kept) :]
+
+    def check_room(self) -> None:
+        """Makes sure that something of the prompt can be seen.
+
+        Raises:
+            OverLengthError: The answer may become longer than the model's context, which no cutting of its prompt settles.
+        """
+        if self.kept < 1:
+            raise OverLengthError(
+                f"an answer of up to {self.decoding.max_new_tokens} tokens leaves no room for a prompt in the model's context "
+                f"of {self.kept + self.decoding.max_new_tokens} tokens",
+                hint="give a smaller --max-new-tokens, or use a model with a longer context",
+            )
 
 
 class LocalGeneration:
@@ -63,16 +79,17 @@ class LocalGeneration:
         chosen = [(index, one) for index, one in enumerate(requests) if isinstance(one, Generate)]
         encoded = self._encoder.encode_prompts([one.prompt for _, one in chosen])
         return {
-            index: self._tokenized(tokens, one.decoding.max_new_tokens, max_length)
+            index: self._tokenized(tokens, one.decoding, max_length)
             for (index, one), tokens in zip(chosen, encoded, strict=True)
         }
 
-    def _tokenized(self, tokens: TokenArray, new_tokens: int, max_length: int) -> TokenizedPrompt:
+    def _tokenized(self, tokens: TokenArray, decoding: Decoding, max_length: int) -> TokenizedPrompt:
+        new_tokens = decoding.max_new_tokens
         left = max_length - new_tokens
         if not self._is_encoder_decoder:
-            return TokenizedPrompt(tokens, left, len(tokens) + new_tokens)
+            return TokenizedPrompt(tokens, left, len(tokens) + new_tokens, decoding)
         # the decoder has a context of its own, as long as the encoder's, and begins it with a token of its own
-        return TokenizedPrompt(tokens, left if left < 0 else max_length, max(len(tokens), new_tokens))
+        return TokenizedPrompt(tokens, left if left < 0 else max_length, max(len(tokens), new_tokens), decoding)
 
     def prompts(
         self, requests: Sequence[Request], tokenized: Mapping[int, TokenizedPrompt], model: PreTrainedModel
@@ -87,13 +104,8 @@ class LocalGeneration:
         for index, one in tokenized.items():
             request = requests[index]
             assert isinstance(request, Generate)
+            one.check_room()
             decoding = request.decoding
-            if one.kept < 1:
-                raise OverLengthError(
-                    f"an answer of up to {decoding.max_new_tokens} tokens leaves no room for a prompt in the model's "
-                    f"context of {one.kept + decoding.max_new_tokens} tokens",
-                    hint="give a smaller --max-new-tokens, or use a model with a longer context",
-                )
             prompts[index] = Prompt(
                 tokens=one.seen,
                 decoding=self._continuation.decoding(request),
