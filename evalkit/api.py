@@ -81,6 +81,9 @@ class Evaluation:
         sampling_seed: Seed of what is drawn at a temperature above 0, for every task that generates.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
         share_prefixes: False computes every request whole, for comparison.
+        workers: Processes that compute, each with the model: a number, or "auto" for one on each accelerator of this machine
+            (docs/scale.md). The scores are those of one process. With `cluster`: on the cluster.
+        cluster: Compute on a Ray cluster: "auto" for the one that this machine belongs to, or "ray://HOST:PORT".
         cache: Take answers that the same model gave before with the same settings, and keep new ones
             (docs/reliability.md); only for models that the built-in engine loads. EVALKIT_NO_CACHE=1 switches it off too.
         tokenizer: For endpoints: the model whose tokenizer counts tokens, gives ids and renders conversations.
@@ -130,6 +133,8 @@ class Evaluation:
     sampling_seed: int = 0
     stride: int | None = None
     share_prefixes: bool = True
+    workers: int | Literal["auto"] | None = None
+    cluster: str | None = None
     cache: bool = True
     tokenizer: str | None = None
     concurrency: int = 64
@@ -258,27 +263,41 @@ class Evaluation:
             offline=offline,
         )
         if is_endpoint(self.model):
+            self._check_alone("a server takes many requests at once: use --concurrency")
             return self._endpoint(self.model, options)
         if self.model.startswith("vllm:"):
+            self._check_alone("vLLM has workers of its own: use --tensor-parallel")
             from evalkit.backends.vllm import open_vllm
 
             return open_vllm(self.model, options, self.stride)
         return self._local(self.model, options)
 
+    def _check_alone(self, hint: str) -> None:
+        if self.workers not in (None, 1) or self.cluster is not None:
+            raise UsageError("--workers and --cluster are for models that the built-in engine loads", hint=hint)
+
     def _local(self, model: str, options: ModelOptions) -> Backend:
         from evalkit.backends.local import LocalBackend, LocalOptions
         from evalkit.models import open_model
 
-        return LocalBackend(
-            open_model(model, options),
-            LocalOptions(
-                token_budget=self.batch_tokens,
-                deterministic=self.deterministic,
-                share_prefixes=self.share_prefixes,
-                compat_lm_eval=self.compat == "lm-eval",
-                stride=self.stride,
-            ),
+        local_options = LocalOptions(
+            token_budget=self.batch_tokens,
+            deterministic=self.deterministic,
+            share_prefixes=self.share_prefixes,
+            compat_lm_eval=self.compat == "lm-eval",
+            stride=self.stride,
         )
+        if self.cluster is not None:
+            from evalkit.backends.workers.opening import open_cluster
+
+            return open_cluster(model, options, local_options, self.cluster, self.workers or "auto")
+        if self.workers not in (None, 1):
+            from evalkit.backends.workers.opening import device_count, open_processes
+
+            workers = device_count(self.device) if self.workers == "auto" else self.workers
+            if workers > 1:
+                return open_processes(model, options, local_options, workers)
+        return LocalBackend(open_model(model, options), local_options)
 
     def _endpoint(self, model: str, options: ModelOptions) -> Backend:
         from evalkit.backends.endpoint.backend import EndpointOptions

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CORE = {
     *("errors", "requests", "decoding", "documents", "extraction", "task", "files", "run_plan", "chat", "thinking"),
-    *("word_index", "retrieval", "reply_json", "yaml_text"),
+    *("environment", "word_index", "retrieval", "reply_json", "yaml_text"),
 }
 # package -> what of evalkit it may import besides itself
 MAY_IMPORT: dict[str, set[str]] = {

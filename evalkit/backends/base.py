@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from evalkit.environment import Environment
 from evalkit.requests import Reply, Request
 
 if TYPE_CHECKING:
@@ -129,6 +130,12 @@ def fingerprint_of(backend: Backend) -> Fingerprint | None:
     """What answers, by its method `fingerprint`; None where a backend has none, or does not know its own content."""
     told: Callable[[], Fingerprint | None] = getattr(backend, "fingerprint", lambda: None)
     return told()
+
+
+def environment_of(backend: Backend) -> Environment:
+    """What a backend computes with, by its method `environment` where it computes elsewhere; else this process's."""
+    told: Callable[[], Environment] | None = getattr(backend, "environment", None)
+    return Environment.of(backend.device) if told is None else told()
 
 
 def price_of(backend: Backend) -> dict[str, Any]:

@@ -143,7 +143,7 @@ class EngineBackend(ABC):
         """What the engine found out."""
 
     @abstractmethod
-    def _is_known_code(self) -> bool:
+    def is_known_code(self) -> bool:
         """Whether the hashes cover what computes: neither put together in memory, nor code that comes with the weights."""
 
     @abstractmethod
@@ -151,7 +151,7 @@ class EngineBackend(ABC):
         """What an encoder-decoder's decoder begins with before `targets`, int32."""
 
     @abstractmethod
-    def _check_generation(self) -> None:
+    def check_generation(self) -> None:
         """Makes sure that `_checks` says how texts are written."""
 
     @abstractmethod
@@ -192,7 +192,7 @@ class EngineBackend(ABC):
 
     def fingerprint(self) -> Fingerprint | None:
         """What answers; None where the hashes do not cover it."""
-        if not self._is_known_code():
+        if not self.is_known_code():
             return None
         settings = self.settings()
         check = settings.pop("self_check")
@@ -302,7 +302,7 @@ class EngineBackend(ABC):
             yield without
         self._asked += sum(count for index, count in enumerate(tokenized.tokens) if index not in finished)
         if tokenized.prompts:
-            self._check_generation()  # a result names how texts are written, also where all are known already
+            self.check_generation()  # a result names how texts are written, also where all are known already
         prompts = {index: one for index, one in tokenized.prompts.items() if index not in left_out}
         for index, one in prompts.items():
             if index not in finished:

@@ -94,7 +94,8 @@ class LocalBackend(EngineBackend):
     def _checks(self) -> Checks:
         return Checks(self.engine.check, self.engine.generator.check)
 
-    def _is_known_code(self) -> bool:
+    def is_known_code(self) -> bool:
+        """As `EngineBackend.is_known_code`."""
         return not isinstance(self._model, LoadedModel) and type(self.loaded.model).__module__.startswith(
             "transformers."
         )
@@ -104,7 +105,8 @@ class LocalBackend(EngineBackend):
         assert isinstance(split, EncoderDecoderModel)
         return split.start_before_labels(targets) if self.options.compat_lm_eval else split.start
 
-    def _check_generation(self) -> None:
+    def check_generation(self) -> None:
+        """Chooses how texts are written, which the first text would do."""
         _ = self.engine.generator.path
 
     def compute(

@@ -51,8 +51,8 @@ class TokenizedPrompt:
         """
         if self.kept < 1:
             raise OverLengthError(
-                f"an answer of up to {self.decoding.max_new_tokens} tokens leaves no room for a prompt in the model's context "
-                f"of {self.kept + self.decoding.max_new_tokens} tokens",
+                f"an answer of up to {self.decoding.max_new_tokens} tokens leaves no room for a prompt in the "
+                f"model's context of {self.kept + self.decoding.max_new_tokens} tokens",
                 hint="give a smaller --max-new-tokens, or use a model with a longer context",
             )
 
@@ -126,10 +126,11 @@ class LocalGeneration:
         indices = list(prompts)
         known = {place for place, index in enumerate(indices) if index in done}
         for finished in generator.generate([prompts[index] for index in indices], self.decode, known):
-            yield [(indices[place], _reply(tokenized[indices[place]], texts)) for place, texts in finished]
+            yield [(indices[place], reply_of(tokenized[indices[place]], texts)) for place, texts in finished]
 
 
-def _reply(prompt: TokenizedPrompt, texts: Sequence[Text]) -> Generation:
+def reply_of(prompt: TokenizedPrompt, texts: Sequence[Text]) -> Generation:
+    """What was written after a prompt."""
     completions = tuple(
         Completion(one.text, one.finish, len(one.tokens), one.tokens, one.log_probability, one.score) for one in texts
     )

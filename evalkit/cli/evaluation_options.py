@@ -198,6 +198,20 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Processes that compute, each with the model; auto: one on each accelerator. The scores are those of one.",
+        ),
+    ] = None
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|ray://HOST:PORT",
+            help="Compute on a Ray cluster, with --workers or one worker on each accelerator (docs/scale.md).",
+        ),
+    ] = None
     cache: Annotated[
         bool, typer.Option(help="Take answers that this model gave before, and keep new ones (`evalkit cache`).")
     ] = True
@@ -244,6 +258,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
     "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes", "cache"),
+    "Several devices": ("workers", "cluster"),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""
@@ -264,6 +279,8 @@ def takes_evaluation_options(
     def evaluating(*, options: dict[str, Any], **arguments: Any) -> None:
         if "batch_tokens" in options:
             options["batch_tokens"] = _batch_tokens(options["batch_tokens"])
+        if "workers" in options:
+            options["workers"] = _workers(options["workers"])
         options["offline"] = options["offline"] or None
         command(options=options, **arguments)
 
@@ -275,4 +292,12 @@ def _batch_tokens(text: str) -> int | None:
         return None
     if not text.isdigit() or int(text) < 1:
         raise typer.BadParameter(f"{text!r} is neither auto nor a positive number", param_hint="--batch-tokens")
+    return int(text)
+
+
+def _workers(text: str | None) -> int | str | None:
+    if text is None or text == "auto":
+        return text
+    if not text.isdigit() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither auto nor a positive number", param_hint="--workers")
     return int(text)

@@ -75,6 +75,7 @@ class OpenedModel:
     Args:
         location: What the user means.
         options: How to load it.
+        weights: Whether they will be loaded soon; their hash is then computed meanwhile.
 
     Attributes:
         tokenizer: Its tokenizer.
@@ -88,7 +89,7 @@ class OpenedModel:
         UsageError: An option has no meaning on this machine.
     """
 
-    def __init__(self, location: ModelLocation, options: ModelOptions) -> None:
+    def __init__(self, location: ModelLocation, options: ModelOptions, *, weights: bool = True) -> None:
         self.device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self.device)
         self._location, self._options = location, options
@@ -100,13 +101,16 @@ class OpenedModel:
             self._own_files = adapter_files(location.path, options)
         self._source = _find(base, options)
         self._watched = WatchedFiles([*self._source.files, *self._own_files], location.spec)
-        self._hash = WeightsHash(self._source.files, self._source.directory)
+        self._hash = self._start_hash() if weights else None
         with shared_gguf_reader() if self._source.gguf_file else nullcontext():
             self.tokenizer = tokenizer_at(location, options)
             self._config = load_config(self._source.directory, base.spec, options, self._source.gguf_file)
         self.max_length = context_length(self._config, self.tokenizer, options)
         self.prefix_token = prefix_token(self.tokenizer)
         self.is_encoder_decoder = is_encoder_decoder(self._config)
+
+    def _start_hash(self) -> WeightsHash:
+        return WeightsHash(self._source.files, self._source.directory)
 
     def load(self) -> LoadedModel:
         """Loads the weights.
@@ -120,7 +124,7 @@ class OpenedModel:
             source.directory, base.spec, self._options, self._config, self._dtype, self.device, source.gguf_file
         )
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        weights_sha256, adapter = self._hash.hexdigest(), None
+        weights_sha256, adapter = (self._hash or self._start_hash()).hexdigest(), None
         if self._own_files:
             model, weights_sha256, adapter = _adapt(
                 model, location, self._own_files, weights_sha256, len(self.tokenizer)
@@ -152,18 +156,19 @@ class OpenedModel:
         )
 
 
-def open_model(spec: str, options: ModelOptions | None = None) -> OpenedModel:
+def open_model(spec: str, options: ModelOptions | None = None, *, weights: bool = True) -> OpenedModel:
     """Finds the model that `spec` means and loads its tokenizer; the weights are left to `OpenedModel.load`.
 
     Args:
         spec: A directory, a `.gguf` file, `peft:DIR`, `smollm2`, or a hub id `org/name` or `org/name@revision`.
         options: How.
+        weights: Whether they will be loaded soon.
 
     Raises:
         ModelError: It is missing, incomplete, refused, or its configuration is not a language model's.
         UsageError: An option has no meaning on this machine.
     """
-    return OpenedModel(resolve(spec), options or ModelOptions())
+    return OpenedModel(resolve(spec), options or ModelOptions(), weights=weights)
 
 
 def load_model(spec: str, options: ModelOptions | None = None) -> LoadedModel:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from evalkit import __version__
-from evalkit.backends.base import Answer, Backend
+from evalkit.backends.base import Answer, Backend, environment_of
 from evalkit.errors import EvaluationError, InterruptedRunError, NonFiniteError
 from evalkit.requests import Failure, Generation, Reply, Response
 from evalkit.results import Sample
 from evalkit.runner.asking import Asked, Ready
-from evalkit.runner.environment import computing
 from evalkit.runner.journal import Journal, journal_path, run_key
 from evalkit.runner.progress import Progress, Status
 from evalkit.runner.reuse import Reuse
@@ -45,7 +44,7 @@ class Answering:
         key = run_key(_identity(self._backend), self._prepared.requests)
         path = None if output is None else journal_path(output)
         self._journal = Journal(path, key, self._backend.budget)
-        self._journal.begin(computing(self._backend.device))
+        self._journal.begin(environment_of(self._backend).computing)
         self._reuse = Reuse(self._backend, self._prepared, key) if reuse else None
         self._backend.budget = self._journal.budget
         self._tracker = _Tracker(self._asked, progress, self._backend, self._journal.resumed)

@@ -12,14 +12,13 @@ from typing import Any
 
 from evalkit import __version__
 from evalkit.aggregate import aggregate
-from evalkit.backends.base import Backend, price_of
+from evalkit.backends.base import Backend, environment_of, price_of
 from evalkit.errors import OverLengthError
 from evalkit.registry import Selection
 from evalkit.requests import Failure, Generate, Reply, Request, Response, Roll
 from evalkit.results import MetricValue, Run, Sample, SampleRow, TaskResult
 from evalkit.runner.answering import Answering, sample_of
 from evalkit.runner.asking import Asked, Ready
-from evalkit.runner.environment import environment
 from evalkit.runner.presentation import Presentation
 from evalkit.runner.settings import RunSettings
 from evalkit.runner.task_run import TaskRun
@@ -60,7 +59,7 @@ def assemble(
         evalkit_version=__version__,
         model=backend.info,
         settings={**settings.described(generates=ready.generates), **backend.settings()},
-        environment=environment(backend.device) | earlier,
+        environment={**environment_of(backend).described, **earlier},
         tasks=tasks,
         groups=aggregate(selection.groups, tasks),
         timing=_timing(seconds, backend, len(answers), answering.reused),

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import evalkit
-from evalkit.backends.base import Backend, Fingerprint, HasDigests, Prepared, fingerprint_of
+from evalkit.backends.base import Backend, Fingerprint, HasDigests, Prepared, environment_of, fingerprint_of
 from evalkit.requests import Reply
 from evalkit.response_store import Scope, Shelf
-from evalkit.runner.environment import computing
 
 _CODE = ("engine", "models", "backends", "requests.py", "decoding.py", "thinking.py")
 """What of evalkit has a part in an answer."""
@@ -71,7 +70,7 @@ def _scope(fingerprint: Fingerprint, backend: Backend, run_key: str) -> Scope:
     decides: dict[str, Any] = {
         "content": fingerprint.content,
         "code": _code_sha256(),
-        "environment": computing(backend.device),
+        "environment": environment_of(backend).computing,
     }
     if not fingerprint.alone:
         decides |= {"run": run_key, "budget": backend.budget}

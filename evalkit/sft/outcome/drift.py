@@ -93,7 +93,7 @@ def drift(
     from evalkit.models import open_model
 
     progress = progress or Silent()
-    tokenizers = [open_model(model, options).tokenizer for model in (base, tuned)]
+    tokenizers = [open_model(model, options, weights=False).tokenizer for model in (base, tuned)]
     windows = [list(_windows(tokenizer, texts)) for tokenizer in tokenizers]
     if windows[0] != windows[1] or not windows[0]:
         return ()

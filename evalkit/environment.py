@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -13,7 +15,7 @@ COMPUTING = ("torch", "transformers", "tokenizers", "numpy", "peft")
 """Those of them that have a part in what a model answers."""
 
 
-def environment(device: str | None) -> dict[str, Any]:
+def _described(device: str | None) -> dict[str, Any]:
     """Versions of Python and of the packages that compute, the processor, and the accelerator when one is used."""
     versions = {}
     for package in PACKAGES:
@@ -42,18 +44,35 @@ def environment(device: str | None) -> dict[str, Any]:
     return described
 
 
-def computing(device: str | None) -> dict[str, Any]:
-    """What of the environment has a part in the last digits of a number."""
-    described = environment(device)
-    found = {name: described.get(name) for name in ("machine", "processor", "accelerator", "cuda", "threads")}
-    found |= {name: version for name, version in described["packages"].items() if name in COMPUTING}
-    if device is not None:
-        import torch
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What a run, or a part of it, is made with.
 
-        # products of float32 matrices may be computed in fewer bits
-        found["matmul"] = torch.get_float32_matmul_precision()
-        found["fpmath"] = os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE")
-    return found
+    Attributes:
+        described: For the result file.
+        computing: What of it has a part in the last digits of a number.
+    """
+
+    described: Mapping[str, Any]
+    computing: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, device: str | None) -> Environment:
+        """This process's.
+
+        Args:
+            device: Where it computes, as torch names it; None when that is not known.
+        """
+        described = _described(device)
+        found = {name: described.get(name) for name in ("machine", "processor", "accelerator", "cuda", "threads")}
+        found |= {name: version for name, version in described["packages"].items() if name in COMPUTING}
+        if device is not None:
+            import torch
+
+            # products of float32 matrices may be computed in fewer bits
+            found["matmul"] = torch.get_float32_matmul_precision()
+            found["fpmath"] = os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE")
+        return cls(described, found)
 
 
 def _processor() -> str:

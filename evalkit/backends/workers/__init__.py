@@ -1,0 +1,1 @@
+"""The built-in engine in several processes, on one machine or many."""
