@@ -181,7 +181,7 @@ class RayFleet:
 
 def _connect(address: str) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"no Ray cluster answers at {address}: {' '.join(str(error).split())[:200]}",
