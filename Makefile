@@ -6,7 +6,7 @@ INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 DATA_DIR ?= $(wildcard ../shared/data/hub)
 WITH_DATA := $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
-.PHONY: demo sft-demo test lint typecheck setup parity parity-gemma bench bench-generation calibration faults fuzz .venv-vllm clean
+.PHONY: demo sft-demo test test-fast lint typecheck setup parity parity-gemma bench bench-generation calibration faults fuzz .venv-vllm clean
 
 demo: .venv/demo ## a real model on real benchmarks, two to three minutes of computing on two cores
 	$(BIN)/evalkit run --model smollm2 --tasks mmlu,arc,hellaswag,perplexity:docs/architecture.md --limit 0.02 -o runs/demo.json
@@ -20,6 +20,9 @@ sft-demo: .venv/sft ## fine-tune a real model and see what that did, some seven 
 
 test: .venv/test lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal tests
+
+test-fast: .venv/test ## without real clusters, several processes and the real model: under five minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not slow" tests
 
 lint: .venv/test typecheck
 	$(BIN)/ruff check .

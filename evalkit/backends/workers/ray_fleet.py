@@ -138,7 +138,7 @@ class RayFleet:
         """Takes note of a worker's end, and starts it again unless it ended too often without doing anything."""
         actor = self._actors.pop(name)
         ray.kill(actor.handle)
-        reason = " ".join(str(error).split())[:300]
+        reason = str(error).partition("\n")[0].rstrip(". ")  # the rest is Ray's advice, with names of machines
         returns = actor.deaths + 1 < MAX_DEATHS
         if returns:
             self._actors[name] = self._start(actor.deaths + 1)
