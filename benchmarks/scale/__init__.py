@@ -1,0 +1,1 @@
+"""How evaluation grows with workers, machines and requests; what it finds is in docs/scale.md."""
