@@ -226,6 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     budget = int(np.percentile(units.tokens, 90))
     times = 1 if arguments.requests is None else max(1, round(arguments.requests / units.requests))
+    alone = f"{units.seconds.sum():.0f} s on one worker"
     print(f"{units.device}, {units.model}: {units.requests:,} requests, {alone}, times {times}")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---:|" * len(COLUMNS))
     for workers in arguments.workers or [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]:

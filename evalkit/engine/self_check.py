@@ -73,7 +73,7 @@ def choose_path(
     """
     fixed = memory.fixed_size(split) if deterministic else None
     sequences, prefix = probe_sequences(split, max_length, fixed)
-    expected, tolerance = expected_values(split, sequences)
+    expected, tolerance = expected_values(split, sequences, more=room(sequences, max_length))
     padded_path, padded = PaddedPath(split, alone=deterministic), None
     if not allow_packed:
         padded = _difference(padded_path, sequences, expected)
@@ -102,8 +102,13 @@ def choose_path(
     return padded_path, SelfCheck("padded", packed, padded, tolerance, prefix, how)
 
 
+def room(sequences: Sequences[Sequence], max_length: int) -> int:
+    """Tokens that may stand behind each sequence: a model with a table of positions has none beyond its context."""
+    return min(MORE_TOKENS, max_length - max(len(sequence.inputs) for sequence in sequences))
+
+
 def expected_values(
-    split: SplitModel, sequences: Sequences[Sequence], plain: Plain | None = None
+    split: SplitModel, sequences: Sequences[Sequence], plain: Plain | None = None, *, more: int = MORE_TOKENS
 ) -> tuple[list[np.ndarray], float]:
     """Log-probabilities (nats) by plain forward passes, and by how much a path may differ from them.
 
@@ -111,6 +116,7 @@ def expected_values(
         split: The model.
         sequences: What to compute.
         plain: Computes them, each in so many rows, by the model as it was loaded; None for a causal model.
+        more: Tokens for which a causal model has room behind each of them.
     """
     causal = plain is None
     plain = plain or (lambda copies: _plain(split, sequences, copies))
@@ -118,18 +124,20 @@ def expected_values(
     if split.core.dtype == torch.float32:
         return expected, TOLERANCE_FLOAT32
     noise = 4 * (largest_difference(plain(3), expected) or 0.0)
-    if causal:
-        noise = max(noise, 2 * _noise_of_length(split, sequences, expected))
+    if causal and more > 0:
+        noise = max(noise, 2 * _noise_of_length(split, sequences, expected, more))
     return expected, min(max(TOLERANCE_HALF, noise), LARGEST_TOLERANCE_HALF)
 
 
-def _noise_of_length(split: SplitModel, sequences: Sequences[Sequence], expected: list[np.ndarray]) -> float:
+def _noise_of_length(
+    split: SplitModel, sequences: Sequences[Sequence], expected: list[np.ndarray], more: int
+) -> float:
     """By how much rows of another length move log-probabilities: on some processors several rows give the bits of one.
 
     What follows is two times something else: a model that does not look ahead gives the same either way. Of one that does
     nothing is known.
     """
-    one, other = (_plain(split, sequences, more=MORE_TOKENS, place=place) for place in (-1, 0))
+    one, other = (_plain(split, sequences, more=more, place=place) for place in (-1, 0))
     if largest_difference(one, other) != 0.0:
         return 0.0
     return largest_difference(one, expected) or 0.0
@@ -176,7 +184,7 @@ def probe_sequences(split: SplitModel, max_length: int, fixed: int | None) -> tu
     window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None) or 0
     longest = LONGEST_PREFIX_ON_CPU if split.core.device.type == "cpu" else LONGEST_PREFIX
     beyond = max(window if window <= longest - 9 else 0, fixed or 0)
-    prefix = min(beyond + 9 if beyond else SHORT_PREFIX, max(1, max_length - 14))
+    prefix = min(beyond + 9 if beyond else SHORT_PREFIX, max(1, max_length - 14 - MORE_TOKENS))
     generator = np.random.default_rng(0)
     vocabulary = split.vocabulary or int(config.vocab_size)
     # special tokens sit at the ends of most vocabularies; embeddings of unused ids may be anything

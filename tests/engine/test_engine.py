@@ -362,6 +362,15 @@ def test_a_model_that_looks_ahead_is_refused_with_both_numbers(dtype: torch.dtyp
         Engine(model, 512)
 
 
+@pytest.mark.parametrize("max_length", [512, 40, 17])
+def test_the_check_stays_within_the_table_of_positions(max_length: int, tmp_path: Path) -> None:
+    """The prefix of fixed sizes fills the context; what is put behind it to see the noise of bfloat16 must find room."""
+    model = load("gpt2", tmp_path).to(torch.bfloat16)
+    engine = Engine(model, max_length, deterministic=True)
+    assert engine.check.deterministic is not None
+    assert engine.generator.path is not None
+
+
 def test_noise_that_only_rows_of_another_length_show_widens_the_tolerance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
