@@ -129,9 +129,7 @@ def expected_values(
     return expected, min(max(TOLERANCE_HALF, noise), LARGEST_TOLERANCE_HALF)
 
 
-def _noise_of_length(
-    split: SplitModel, sequences: Sequences[Sequence], expected: list[np.ndarray], more: int
-) -> float:
+def _noise_of_length(split: SplitModel, sequences: Sequences[Sequence], expected: list[np.ndarray], more: int) -> float:
     """By how much rows of another length move log-probabilities: on some processors several rows give the bits of one.
 
     What follows is two times something else: a model that does not look ahead gives the same either way. Of one that does

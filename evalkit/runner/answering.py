@@ -12,12 +12,15 @@ from evalkit import __version__
 from evalkit.backends.base import Answer, Backend, environment_of
 from evalkit.errors import EvaluationError, InterruptedRunError, NonFiniteError
 from evalkit.requests import Failure, Generation, Reply, Response
-from evalkit.results import Sample
+from evalkit.results import MetricValue, Sample
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.journal import Journal, journal_path, run_key
 from evalkit.runner.progress import Progress, Status
 from evalkit.runner.reuse import Reuse
 from evalkit.runner.task_run import TaskRun, with_fields
+
+SCORES_EVERY = 1.0
+"""Seconds between running scores."""
 
 
 class Answering:
@@ -173,24 +176,20 @@ class _Tracker:
         self.answers: dict[int, Reply] = {}
         self.documents = 0
         self.samples: dict[str, list[Sample]] = {}
-        self.start = time.perf_counter()
+        self.changed: dict[str, TaskRun] = {}
+        self.start = self.scored = time.perf_counter()
 
     def add(self, new: Mapping[int, Reply]) -> None:
         """Takes new answers in and reports where the run stands."""
         self.answers.update(new)
-        changed: dict[str, TaskRun] = {}
         for index in new:
             place = self.owners[index]
             self.missing[place] -= 1
             if self.missing[place] == 0:
                 one = self.asked[place]
                 self.documents += 1
-                changed[one.run.key] = one.run
+                self.changed[one.run.key] = one.run
                 self.samples.setdefault(one.run.key, []).append(sample_of(one, self.answers))
-        scores = {}
-        for key, run in changed.items():
-            with suppress(EvaluationError):  # no document of the task has a value yet
-                scores[key] = next(iter(run.estimates(self.samples[key], intervals=False).items()))
         self.progress.update(
             Status(
                 documents=self.documents,
@@ -200,9 +199,21 @@ class _Tracker:
                 resumed_requests=self.resumed + self.reused,
                 tokens_computed=self.backend.counters()["tokens_computed"],
                 seconds=time.perf_counter() - self.start,
-                scores=scores,
+                scores=self._scores(),
             )
         )
+
+    def _scores(self) -> dict[str, tuple[str, MetricValue]]:
+        """Running scores of the tasks that have changed; only now and then, as all their samples are gone through again."""
+        now = time.perf_counter()
+        if now - self.scored < SCORES_EVERY and self.documents < len(self.asked):
+            return {}
+        self.scored, changed, self.changed = now, self.changed, {}
+        scores = {}
+        for key, run in changed.items():
+            with suppress(EvaluationError):  # no document of the task has a value yet
+                scores[key] = next(iter(run.estimates(self.samples[key], intervals=False).items()))
+        return scores
 
 
 def sample_of(one: Asked, answers: Mapping[int, Reply]) -> Sample:

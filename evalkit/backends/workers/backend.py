@@ -43,6 +43,7 @@ from evalkit.engine.sequences import Sequence as TokenSequence
 from evalkit.engine.sequences import TokenArray
 from evalkit.environment import Environment
 from evalkit.errors import NonFiniteError, UsageError
+from evalkit.requests import Reply
 from evalkit.run_plan import Cost
 
 if TYPE_CHECKING:
@@ -158,18 +159,33 @@ class FleetBackend(EngineBackend):
         del all_batches
         patient = self.options.deterministic or self.budget <= memory.SMALLEST_BUDGET
         schedule = Schedule(chains(sequences, batches), GRANT * self.budget)
-        for grant, value in self.crew.run(schedule, lambda grant: _job(sequences, batches, grant, patient)):
-            if isinstance(value, OutOfMemory):
-                self.budget //= 2
-                logger.warning("out of memory: the token budget is now %d tokens a batch", self.budget)
-                gathered.parts.clear()
-                return True
-            indices = _sequences_of(batches, grant)
-            if isinstance(value, NonFinite):
-                raise NonFiniteSequenceError(indices[value.place], value.token)
-            assert isinstance(value, Scored)
-            self._tokens["computed"] += value.tokens
-            yield gathered.add(value.parts(indices))
+        sent: dict[int, list[int]] = {}  # grant -> the sequences that were sent with it
+
+        def job(grant: Grant) -> ScoreBatches:
+            chosen = [batches[grant.chain.name + step] for step in (*grant.again, *range(grant.first, grant.stop))]
+            indices = sent[grant.number] = list(
+                dict.fromkeys(index for batch in chosen for index in planner.used(batch))
+            )
+            places = {index: place for place, index in enumerate(indices)}
+            own_batches = [planner.renumbered(batch, places) for batch in chosen]
+            return ScoreBatches([sequences[index] for index in indices], own_batches, patient)
+
+        for found in self.crew.run(schedule, job):
+            completed: list[SequenceScore] = []
+            for grant, value in found:
+                if isinstance(value, OutOfMemory):
+                    yield completed
+                    self.budget //= 2
+                    logger.warning("out of memory: the token budget is now %d tokens a batch", self.budget)
+                    gathered.parts.clear()
+                    return True
+                indices = sent[grant.number]
+                if isinstance(value, NonFinite):
+                    raise NonFiniteSequenceError(indices[value.place], value.token)
+                assert isinstance(value, Scored)
+                self._tokens["computed"] += value.tokens
+                completed += gathered.add(value.parts(indices))
+            yield completed
         return False
 
     # writing -------------------------------------------------------------------------------------------------------
@@ -191,18 +207,19 @@ class FleetBackend(EngineBackend):
 
         weights = [_weight(one, asked) for one in rounds]
         schedule = Schedule((Chain.of(place, [size]) for place, size in enumerate(weights)), 1)
-        for grant, value in self.crew.run(schedule, job):
-            one = rounds[grant.chain.name]
-            if isinstance(value, NonFinite):
-                error = NonFiniteError(value.message, hint=value.hint)
-                raise NonFiniteRequestError(error, indices[one.prompts[value.place]], value.token)
-            assert isinstance(value, Written)
-            self._tokens["computed"] += value.computed
-            self._tokens["generated"] += value.generated
-            answers = [(indices[one.prompts[place]], reply) for place, reply in value.answers]
-            new = [(index, reply) for index, reply in answers if index not in known]
-            known.update(index for index, _ in new)
-            yield new
+        for found in self.crew.run(schedule, job):
+            new: dict[int, Reply] = {}
+            for grant, value in found:
+                one = rounds[grant.chain.name]
+                if isinstance(value, NonFinite):
+                    error = NonFiniteError(value.message, hint=value.hint)
+                    raise NonFiniteRequestError(error, indices[one.prompts[value.place]], value.token)
+                assert isinstance(value, Written)
+                self._tokens["computed"] += value.computed
+                self._tokens["generated"] += value.generated
+                new.update((indices[one.prompts[place]], reply) for place, reply in value.answers)
+            yield [(index, reply) for index, reply in new.items() if index not in known]
+            known.update(new)
 
 
 class _Asked(NamedTuple):
@@ -244,20 +261,3 @@ def chains(sequences: Sequence[TokenSequence], batches: Sequence[Batch]) -> Iter
             holders[batch.keeps] = place - first
     if weights:
         yield Chain.of(first, weights, providers)
-
-
-def _granted(batches: Sequence[Batch], grant: Grant) -> list[Batch]:
-    """The batches of a grant in the order in which they are computed."""
-    return [batches[grant.chain.name + step] for step in (*grant.again, *range(grant.first, grant.stop))]
-
-
-def _sequences_of(batches: Sequence[Batch], grant: Grant) -> list[int]:
-    """The sequences that a grant's batches read, in the order in which they are sent."""
-    return list(dict.fromkeys(index for batch in _granted(batches, grant) for index in planner.used(batch)))
-
-
-def _job(sequences: Sequence[TokenSequence], batches: Sequence[Batch], grant: Grant, patient: bool) -> ScoreBatches:
-    indices = _sequences_of(batches, grant)
-    places = {index: place for place, index in enumerate(indices)}
-    own_batches = [planner.renumbered(batch, places) for batch in _granted(batches, grant)]
-    return ScoreBatches([sequences[index] for index in indices], own_batches, patient)

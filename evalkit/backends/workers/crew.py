@@ -60,11 +60,12 @@ class Crew:
 
     def ask(self, job: Job) -> list[Any]:
         """Has one worker do a job, another one if the first is lost; returns all that comes of it."""
-        return [value for _, value in self.run(Schedule([Chain.of("job", [1])], 1), lambda _: job, whole=True)]
+        schedule = Schedule([Chain.of("job", [1])], 1)
+        return [value for found in self.run(schedule, lambda _: job, whole=True) for _, value in found]
 
     def run(
         self, schedule: Schedule, job: Callable[[Grant], Job], *, whole: bool = False
-    ) -> Iterator[tuple[Grant, Any]]:
+    ) -> Iterator[list[tuple[Grant, Any]]]:
         """Has all of a schedule done.
 
         Args:
@@ -73,7 +74,8 @@ class Crew:
             whole: Hand a job's pieces out only once it is finished, so that none comes twice.
 
         Yields:
-            A grant, and a piece of what came of it. After a worker was lost the same piece may come again.
+            What came of it since the last time: a grant, and a piece of what its job gave. After a worker was lost the same
+            piece may come again.
 
         Raises:
             EvalkitError: A job failed, or no worker is left.
@@ -83,22 +85,25 @@ class Crew:
         kept: dict[int, list[Any]] = {}
         while not schedule.done:
             self._hand_out(schedule, job, granted)
+            found: list[tuple[Grant, Any]] = []
             for event in self._events():
                 if isinstance(event, Piece) and event.ticket in granted:
                     if whole:
                         kept.setdefault(event.ticket, []).append(event.value)
                     else:
-                        yield granted[event.ticket][1], event.value
+                        found.append((granted[event.ticket][1], event.value))
                 elif isinstance(event, Finished) and event.ticket in granted:
                     name, grant = granted.pop(event.ticket)
                     schedule.finished(name, grant.number)
-                    for value in kept.pop(event.ticket, ()):
-                        yield grant, value
+                    found.extend((grant, value) for value in kept.pop(event.ticket, ()))
                 elif isinstance(event, Lost):
                     for ticket in [ticket for ticket, (name, _) in granted.items() if name == event.worker]:
                         del granted[ticket]
                         kept.pop(ticket, None)
                     self._take_back(event, schedule.lost(event.worker))
+            if found:
+                self._hand_out(schedule, job, granted)  # before the caller takes its time with what was found
+                yield found
 
     def _hand_out(self, schedule: Schedule, job: Callable[[Grant], Job], granted: dict[int, tuple[str, Grant]]) -> None:
         """Gives every worker something to do that has room for it: each one job before any has two."""

@@ -79,7 +79,8 @@ def test_two_workers_killed_and_two_that_come_late_give_the_result_of_one_proces
     assert result(tmp_path / "ray.json") == result(tmp_path / "one.json")
     assert several.environment["workers_lost"] == 2
     assert several.environment["workers"] == 4
-    assert not [one for one in workers() if one.is_running()]
+    psutil.wait_procs(workers(), timeout=20)
+    assert not workers(), "workers are ended with the run"
 
 
 def test_what_goes_wrong_on_a_worker_is_told(cluster: Any, tmp_path: Path) -> None:
