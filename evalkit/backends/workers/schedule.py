@@ -1,8 +1,9 @@
 """Who computes what: subtrees of the prefix tree are handed out the heaviest first, and shared when nothing else is left.
 
 A worker that has begun a subtree goes on with it, a grant at a time, so that the prefix its batches stand on is computed
-once. One with nothing to do takes the second half of what another still has before it; it computes the prefix again. Grants
-become smaller towards the end, so that all workers end at about the same time. What a lost worker was given goes back.
+once. One with nothing to do takes the second half of what another still has before it, where that is more than the other's
+share of all that is left, or nothing else is left; it computes the prefix again. Grants become smaller towards the end, so
+that all workers end at about the same time. What a lost worker was given goes back.
 
 Nothing here computes or waits: the same code hands out real work and that of the simulation in `benchmarks/scale`.
 """
@@ -127,7 +128,9 @@ class Schedule:
         self._order = count()
         self._pool: list[tuple[int, int, _Claim]] = []
         self._left = 0  # weight of all that is known and not granted
+        self._granted = self._grants = 0  # weight and number of all grants
         self._workers: dict[str, _Worker] = {}
+        self._open: dict[str, _Claim] = {}  # the claims that are not empty
         self._numbers = count()
         self.stolen = 0
         self.repeated = 0
@@ -139,22 +142,28 @@ class Schedule:
         return not self._pool and all(not one.granted and _is_empty(one.claim) for one in self._workers.values())
 
     def next(self, name: str) -> Grant | None:
-        """What the worker is to compute next; None when all is handed out.
+        """What the worker is to compute next; None when all is handed out, or what is left is better kept for others.
 
         Args:
             name: The worker's; one that was not heard of before is welcome.
         """
         worker = self._workers.setdefault(name, _Worker())
+        if worker.granted and self._is_nearly_over():
+            return None
         if _is_empty(worker.claim):
-            worker.claim = self._take() or self._steal(name)
+            worker.claim = self._claim()
         claim = worker.claim
         if claim is None:
             return None
         chain, first = claim.chain, claim.first
+        self._open[name] = claim
         claim.first = chain.within(first, claim.stop, self._size())
         again = () if claim.begun else chain.context(first)
         claim.begun = True
-        self._left -= chain.weight(first, claim.first)
+        weight = chain.weight(first, claim.first)
+        self._left, self._granted, self._grants = self._left - weight, self._granted + weight, self._grants + 1
+        if _is_empty(claim):
+            del self._open[name]
         grant = Grant(next(self._numbers), chain, again, first, claim.first)
         self.repeated += sum(chain.weight(one, one + 1) for one in again)
         worker.granted[grant.number] = grant
@@ -167,6 +176,7 @@ class Schedule:
     def lost(self, name: str) -> list[Grant]:
         """Takes back all that a worker had; returns what it was given and has not finished."""
         worker = self._workers.pop(name, _Worker())
+        self._open.pop(name, None)
         for grant in worker.granted.values():
             self._put(_Claim(grant.chain, grant.first, grant.stop))
             self._left += grant.chain.weight(grant.first, grant.stop)
@@ -174,6 +184,10 @@ class Schedule:
         if worker.claim is not None and not _is_empty(worker.claim):
             self._put(_Claim(worker.claim.chain, worker.claim.first, worker.claim.stop))
         return list(worker.granted.values())
+
+    def _is_nearly_over(self) -> bool:
+        """Whether each worker will come by at most once more: then nobody gets anything in advance."""
+        return self._left * self._grants <= self._granted * len(self._workers)
 
     def _size(self) -> float:
         """Weight of the next grant: smaller towards the end."""
@@ -198,17 +212,21 @@ class Schedule:
             self._fill()
         return claim
 
-    def _steal(self, thief: str) -> _Claim | None:
-        """The second half of the most that another worker has before it, if both then end sooner."""
-        others = [one.claim for name, one in self._workers.items() if name != thief and one.claim is not None]
-        claim = max(others, key=lambda one: one.weight, default=None)
-        if claim is None or _is_empty(claim):
-            return None
+    def _claim(self) -> _Claim | None:
+        """Steps for a worker that has none: a chain of its own, or half of another's that is more than the other's share."""
+        longest = max(self._open.values(), key=lambda one: one.weight, default=None)
+        if longest is not None and longest.weight > self._left / len(self._workers):
+            return self._steal(longest)
+        return self._take() or (None if longest is None else self._steal(longest))
+
+    def _steal(self, claim: _Claim) -> _Claim:
+        """The second half of what another worker has before it, so that both end at the same time."""
         chain, stop = claim.chain, claim.stop
         again = sum(chain.weight(one, one + 1) for one in chain.context(claim.first))
         kept = (claim.weight + again) / 2  # the thief has the prefix to compute besides
         middle = claim.first if stop - claim.first == 1 else chain.within(claim.first, stop - 1, kept)
         claim.stop = middle
+        self._open = {name: one for name, one in self._open.items() if not _is_empty(one)}
         self.stolen += 1
         return _Claim(chain, middle, stop)
 

@@ -90,13 +90,14 @@ def test_every_step_is_computed_on_what_it_stands_on(
 
 
 def test_the_heaviest_is_begun_first_and_gone_on_with() -> None:
-    schedule = Schedule([Chain.of("light", [5]), Chain.of("heavy", [10] * 8), Chain.of("middle", [30])], largest=20)
+    schedule = Schedule([Chain.of("light", [5]), Chain.of("heavy", [10] * 8), Chain.of("middle", [70])], largest=20)
     first = schedule.next("a")
     assert first is not None
     assert (first.chain.name, first.first, first.stop) == ("heavy", 0, 2)
     second = schedule.next("b")
     assert second is not None
     assert second.chain.name == "middle"
+    schedule.finished("a", first.number)
     third = schedule.next("a")
     assert third is not None
     assert (third.chain.name, third.first, third.again) == ("heavy", 2, ())
@@ -113,6 +114,26 @@ def test_the_second_half_is_stolen_and_its_prefix_computed_again() -> None:
     following = schedule.next("b")
     assert following is not None
     assert (following.first, following.again) == (7, ())
+
+
+def test_a_chain_longer_than_a_share_is_shared_before_others_are_begun() -> None:
+    schedule = Schedule(
+        [Chain.of("long", [10] * 40, [-1, *[0] * 39]), *(Chain.of(n, [1]) for n in range(20))], largest=10
+    )
+    for name in "abcd":
+        grant = schedule.next(name)
+        assert grant is not None
+        assert grant.chain.name == "long"
+    assert schedule.stolen == 3
+
+
+def test_nothing_is_given_in_advance_at_the_end() -> None:
+    schedule = Schedule([Chain.of(number, [10]) for number in range(6)], largest=10)
+    for name in "ab":
+        assert schedule.next(name) is not None
+        assert schedule.next(name) is not None
+    assert schedule.next("a") is None  # two are left, for whoever is first
+    assert schedule.next("c") is not None
 
 
 def test_grants_become_smaller_towards_the_end() -> None:
