@@ -160,8 +160,8 @@ def test_logits_that_are_not_finite_name_the_request(tmp_path: Path) -> None:
     backend, fleet = fleet_backend(tiny_model("llama", tmp_path), 2, LocalOptions(token_budget=64))
     for one in fleet.backends.values():
         with_nan = one.loaded.model.get_input_embeddings().weight.data
-        with_nan[one.loaded.tokenizer.encode(" known")[-1]] = float("nan")
-    scores = [*REQUESTS[:2], Score("It is", " known here"), *REQUESTS[3:5]]
+        with_nan[one.loaded.tokenizer.encode("ß")[-1]] = float("nan")
+    scores = [*REQUESTS[:2], Score("It is", " ß here"), *REQUESTS[3:5]]
     with pytest.raises(NonFiniteError) as caught:
         replies(backend, scores)
     assert getattr(caught.value, "request", None) == 2
