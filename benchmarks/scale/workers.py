@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace, workers: int, output: Path) -> dict[str, 
     content: dict[str, Any] = json.loads(output.read_text())
     timing, environment_used = content.pop("timing"), content.pop("environment")
     del content["created"]
+    print(f"{workers} workers: {timing['seconds']['scoring']} s of scoring", file=sys.stderr, flush=True)
     return {
         "content": content,
         "scoring": timing["seconds"]["scoring"],
