@@ -65,7 +65,7 @@ def command(
     from evalkit.api import Evaluation
     from evalkit.cli.compare import parse_margin
     from evalkit.cli.progress import progress_display, standard_output
-    from evalkit.sft.pipeline import fine_tune
+    from evalkit.sft.pipeline import fine_tune_together
     from evalkit.sft.request import FineTuningRequest
 
     if options["tasks"] is None and method is not given.Method.reward:
@@ -93,7 +93,9 @@ def command(
         command=repeating(sys.argv[1:]),
     )
     with progress_display() as progress:
-        result = fine_tune(request, progress)
+        result = fine_tune_together(request, progress)
+    if result is None:  # the first process says it
+        return
     from evalkit.reports.fine_tuning import render
 
     render(result, standard_output(), request.output)

@@ -30,6 +30,24 @@ if TYPE_CHECKING:
     from evalkit.results import Run
 
 
+def fine_tune_together(request: FineTuningRequest, progress: Progress | None = None) -> FineTuning | None:
+    """As `fine_tune`, with all processes that a launcher has started (`torchrun`); they train together.
+
+    Returns:
+        What was done; None in the processes that only took part in the training.
+    """
+    from evalkit.sft.training import together
+
+    with together.gathered(request.evaluation.device):
+        if together.rank():
+            together.follow()
+            return None
+        result = fine_tune(request, progress)
+        if together.size() > 1:
+            together.call(None)
+        return result
+
+
 def fine_tune(request: FineTuningRequest, progress: Progress | None = None) -> FineTuning:
     """Evaluates, trains, evaluates again, and says what changed.
 

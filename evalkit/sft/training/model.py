@@ -10,6 +10,7 @@ from evalkit.models import ModelOptions, load_model
 from evalkit.models.location import resolve
 from evalkit.models.quiet import quiet_libraries
 from evalkit.sft.spec import TrainingSpec
+from evalkit.sft.training import together
 
 if TYPE_CHECKING:
     from evalkit.models import LoadedModel
@@ -23,10 +24,11 @@ def check_devices(device: str) -> None:
     """
     import torch
 
-    if device != "cpu" and torch.cuda.device_count() > 1:
+    if device != "cpu" and together.size() == 1 and torch.cuda.device_count() > 1:
         raise UsageError(
-            f"{torch.cuda.device_count()} GPUs are visible, and training uses one",
-            hint="show it one: CUDA_VISIBLE_DEVICES=0 evalkit sft ...",
+            f"{torch.cuda.device_count()} GPUs are visible, and one process trains on one",
+            hint="start one on each: torchrun --nproc-per-node auto -m evalkit sft ...; "
+            "or show it one: CUDA_VISIBLE_DEVICES=0 evalkit sft ...",
         )
 
 

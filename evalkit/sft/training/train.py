@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from evalkit.runner.progress import Progress, Silent
 from evalkit.sft.rows import TrainingRow
 from evalkit.sft.spec import TrainingSpec
 from evalkit.sft.store import read_result, write_result
+from evalkit.sft.training import together
 from evalkit.sft.training.tokens import Tokenized, tokenize
 from evalkit.training_data import Quantiles, TokenReport
 
@@ -69,6 +71,7 @@ def train(
         UsageError: The folder holds another training.
     """
     from evalkit.sft.training.model import check_devices
+    from evalkit.sft.training.trainers import share
 
     check_devices(options.device)
     progress = progress or Silent()
@@ -77,13 +80,30 @@ def train(
         return replace(read_result(done, Training), model=_placed(read_result(done, Training).model, output))
     with _explained(output, checkpoints):
         _claim(checkpoints, model, spec, [*train_rows, *held_out_rows])
+        call = _Call(model, options, spec, output, stage, progress, evaluate)
+        if together.size() > 1:
+            share(spec)  # what does not fit is told before the others begin
+            together.call(partial(_take_part, model, options, spec, output, stage, train_rows, held_out_rows))
         with quiet_libraries(LIBRARIES):
-            training = _trained(
-                _Call(model, options, spec, output, stage, progress, evaluate), train_rows, held_out_rows
-            )
+            training = _trained(call, train_rows, held_out_rows)
+        assert training is not None
         write_result(done, training)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return training
+
+
+def _take_part(
+    model: str,
+    options: ModelOptions,
+    spec: TrainingSpec,
+    output: Path,
+    stage: int,
+    train_rows: Sequence[TrainingRow],
+    held_out_rows: Sequence[TrainingRow],
+) -> None:
+    """What another process than the first does in a training."""
+    with _explained(output, output / "checkpoints"), quiet_libraries(LIBRARIES):
+        _trained(_Call(model, options, spec, output, stage, Silent(), None), train_rows, held_out_rows)
 
 
 class _Call:
@@ -108,7 +128,8 @@ def _placed(model: str, output: Path) -> str:
     return f"peft:{output / 'model'}" if model.startswith("peft:") else str(output / "model")
 
 
-def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequence[TrainingRow]) -> Training:
+def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequence[TrainingRow]) -> Training | None:
+    """The training, in the first process; the others only take part."""
     from transformers import set_seed
 
     from evalkit.sft.training import model as models
@@ -132,7 +153,7 @@ def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequ
     pad = loaded.tokenizer.eos_token_id if pad is None else pad
     held_out = HeldOut(others.examples, spec, network, pad) if others.examples else None
     checkpoints = call.output / "checkpoints"
-    last = last_checkpoint(checkpoints)
+    last = together.agreed(lambda: last_checkpoint(checkpoints))
     earlier = 0.0 if last is None else _seconds_of(last)  # the checkpoint itself is gone when others are there
     watch = Watch(held_out, spec, call.progress, call.evaluate, loaded, earlier)
     run = trainer(network, loaded, spec, rows.examples, held_out, checkpoints, rows.max_length, watch)
@@ -140,6 +161,9 @@ def _trained(call: _Call, train_rows: Sequence[TrainingRow], held_out_rows: Sequ
     run.train(resume_from_checkpoint=None if last is None else str(last))
     seconds = watch.seconds()
     trained = run.accelerator.unwrap_model(run.model)
+    together.wait()  # until all have loaded the best weights
+    if together.rank():
+        return None
     name = models.save(trained, loaded.tokenizer, call.model, spec, call.output / "model")
     return _described(call, run, rows, others, held_out, parameters, seconds, name)
 
@@ -179,7 +203,12 @@ def _described(
         tokens_seen=_tokens_seen(rows, run),
         seconds=seconds,
         peak_memory=_peak_memory(run),
-        settings={**spec.to_json(), "learning_rate": spec.peak_learning_rate, "bfloat16": bool(run.args.bf16)},
+        settings={
+            **spec.to_json(),
+            "learning_rate": spec.peak_learning_rate,
+            "bfloat16": bool(run.args.bf16),
+            **_several(),
+        },
         losses=_curve([(int(one["step"]), float(one["loss"])) for one in log if "loss" in one]),
         held_out=tuple(losses),
         small=tuple(
@@ -190,6 +219,11 @@ def _described(
         pairs_before=pairs[0],
         pairs_after=pairs[1],
     )
+
+
+def _several() -> dict[str, int]:
+    """How many processes trained, where it was more than one."""
+    return {"processes": together.size()} if together.size() > 1 else {}
 
 
 def _at(losses: Sequence[Any], step: int) -> Any:

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evalkit.errors import UsageError
 from evalkit.sft.spec import TrainingSpec
+from evalkit.sft.training import together
 from evalkit.sft.training.losses import HeldOut
 from evalkit.sft.training.tokens import Example
 
@@ -21,18 +23,33 @@ CHECKPOINTING_FROM = 1_000_000_000
 """Parameters from which activations are computed again to save memory, where all weights are trained."""
 
 
+def share(spec: TrainingSpec) -> int:
+    """Rows of a batch that this process computes.
+
+    Raises:
+        UsageError: The batch cannot be shared out among the processes.
+    """
+    if spec.batch_size % together.size():
+        raise UsageError(
+            f"a batch of {spec.batch_size} rows cannot be shared out among {together.size()} processes",
+            hint=f"--batch-size counts the rows of all processes: give a multiple of {together.size()}",
+        )
+    return spec.batch_size // together.size()
+
+
 def micro_batch(spec: TrainingSpec) -> int:
-    """Rows computed at once: a divisor of the batch."""
-    wanted = min(spec.micro_batch or MICRO_BATCH, spec.batch_size)
-    return max(size for size in range(1, wanted + 1) if spec.batch_size % size == 0)
+    """Rows computed at once: a divisor of the process's share of the batch."""
+    own = share(spec)
+    wanted = min(spec.micro_batch or MICRO_BATCH, own)
+    return max(size for size in range(1, wanted + 1) if own % size == 0)
 
 
 def total_steps(spec: TrainingSpec, rows: int) -> int:
     """Optimiser steps of the whole training, as the trainer counts them."""
     import math
 
-    batches = math.ceil(rows / micro_batch(spec))
-    each = math.ceil(batches / (spec.batch_size // micro_batch(spec)))
+    batches = math.ceil(math.ceil(rows / micro_batch(spec)) / together.size())
+    each = math.ceil(batches / (share(spec) // micro_batch(spec)))
     steps = math.ceil(spec.epochs * each)
     return min(steps, spec.max_steps) if spec.max_steps else steps
 
@@ -57,7 +74,7 @@ def arguments(spec: TrainingSpec, rows: int, held_out: int, loaded: LoadedModel,
     return {
         "output_dir": str(folder),
         "per_device_train_batch_size": micro_batch(spec),
-        "gradient_accumulation_steps": spec.batch_size // micro_batch(spec),
+        "gradient_accumulation_steps": share(spec) // micro_batch(spec),
         "num_train_epochs": spec.epochs,
         "max_steps": spec.max_steps or -1,
         "learning_rate": spec.peak_learning_rate,
@@ -162,8 +179,10 @@ def _evaluated(kind: Any) -> Any:
 
         def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
             """The held-out loss, logged as the trainer's own would be."""
-            assert self.held_out is not None
-            found = self.held_out.loss(self.model, self.state.global_step)
+            held_out = self.held_out
+            assert held_out is not None
+            # whether to stop, and which weights are the best, all processes must decide alike
+            found = together.agreed(lambda: held_out.loss(self.model, self.state.global_step))
             self.state.log_history.append({"held_out": asdict(found), "step": found.step})
             metrics = {"eval_loss": found.loss}
             self.log(metrics)

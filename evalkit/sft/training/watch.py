@@ -20,6 +20,7 @@ from evalkit.models import LoadedModel
 from evalkit.reports.plan import duration
 from evalkit.runner.progress import Progress
 from evalkit.sft.spec import TrainingSpec
+from evalkit.sft.training import together
 from evalkit.sft.training.losses import HeldOut, evaluating
 
 COMPLETE = "complete"
@@ -68,7 +69,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Before the first step: what the base does."""
         self.started, self.first_step = time.perf_counter(), state.global_step
-        if state.global_step == 0:
+        if state.global_step == 0 and together.rank() == 0:
             if self.held_out is not None:
                 state.log_history.append({"held_out": asdict(self.held_out.loss(given["model"], 0)), "step": 0})
             self._evaluate(state, given["model"])
@@ -78,7 +79,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         is_last = state.global_step >= state.max_steps
         if is_last and self.held_out is not None:
             control.should_evaluate = True
-        if self.spec.eval_every and (state.global_step % self.spec.eval_every == 0 or is_last):
+        if self.spec.eval_every and together.rank() == 0 and (state.global_step % self.spec.eval_every == 0 or is_last):
             self._evaluate(state, given["model"])
         done = state.global_step - self.first_step
         if done == 0:
@@ -122,7 +123,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Marks the checkpoint as whole."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        (folder / COMPLETE).write_text(f"{self.seconds():.3f}\n", encoding="utf-8")
+        together.wait()  # each process has written its part
+        if together.rank() == 0:
+            (folder / COMPLETE).write_text(f"{self.seconds():.3f}\n", encoding="utf-8")
 
 
 def held_out_losses(log: list[dict[str, Any]]) -> list[HeldOutLoss]:
