@@ -50,6 +50,8 @@ class Evaluation:
         seed: Of that sample.
         dtype: "auto" is float32 on CPU and bfloat16 on an accelerator.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        device_map: Share a model's layers out among all devices: "auto", "balanced" or "sequential", for one that is larger
+            than a device.
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
         deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt
             (docs/architecture.md; on CPU). `batch_tokens` then has no effect.
@@ -111,6 +113,7 @@ class Evaluation:
     seed: int = 0
     dtype: str = "auto"
     device: str = "auto"
+    device_map: str | None = None
     batch_tokens: int | None = None
     deterministic: bool = False
     chat_template: ChatTemplate = "auto"
@@ -261,20 +264,23 @@ class Evaluation:
             allow_pickle=self.allow_pickle,
             max_length=self.max_length,
             offline=offline,
+            device_map=self.device_map,
         )
         if is_endpoint(self.model):
             self._check_alone("a server takes many requests at once: use --concurrency")
             return self._endpoint(self.model, options)
         if self.model.startswith("vllm:"):
-            self._check_alone("vLLM has workers of its own: use --tensor-parallel")
+            self._check_alone("vLLM has workers of its own: vllm:MODEL?tensor_parallel_size=2")
             from evalkit.backends.vllm import open_vllm
 
             return open_vllm(self.model, options, self.stride)
         return self._local(self.model, options)
 
     def _check_alone(self, hint: str) -> None:
-        if self.workers not in (None, 1) or self.cluster is not None:
-            raise UsageError("--workers and --cluster are for models that the built-in engine loads", hint=hint)
+        if self.workers not in (None, 1) or self.cluster is not None or self.device_map is not None:
+            raise UsageError(
+                "--workers, --cluster and --device-map are for models that the built-in engine loads", hint=hint
+            )
 
     def _local(self, model: str, options: ModelOptions) -> Backend:
         from evalkit.backends.local import LocalBackend, LocalOptions
@@ -287,6 +293,10 @@ class Evaluation:
             compat_lm_eval=self.compat == "lm-eval",
             stride=self.stride,
         )
+        if self.device_map is not None and (self.cluster is not None or self.workers not in (None, 1)):
+            raise UsageError(
+                "--device-map spreads one model over all devices, and workers have a device each", hint="leave one out"
+            )
         if self.cluster is not None:
             from evalkit.backends.workers.opening import open_cluster
 

@@ -198,6 +198,13 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
+    device_map: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|balanced|sequential",
+            help="Share the model's layers out among all devices, for one that is larger than a device.",
+        ),
+    ] = None
     workers: Annotated[
         str | None,
         typer.Option(
@@ -258,7 +265,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
     "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes", "cache"),
-    "Several devices": ("workers", "cluster"),
+    "Several devices": ("workers", "cluster", "device_map"),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,9 +64,31 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedMask:
-    """What stands in for a layer kind's attention mask: the plan of each group."""
+    """What stands in for a layer kind's attention mask.
+
+    Attributes:
+        groups: The plan of each group, on the model's first device.
+        elsewhere: The same on the other devices that layers are on.
+    """
 
     groups: tuple[GroupPlan, ...]
+    elsewhere: dict[torch.device, tuple[GroupPlan, ...]] = field(default_factory=dict)
+
+    def on(self, device: torch.device) -> tuple[GroupPlan, ...]:
+        """The groups for a layer on this device; copied there once."""
+        placed = (array for group in self.groups for array in (group.keys, group.mask) if array is not None)
+        if all(array.device == device for array in placed):
+            return self.groups
+        if device not in self.elsewhere:
+            self.elsewhere[device] = tuple(
+                replace(
+                    group,
+                    keys=None if group.keys is None else group.keys.to(device),
+                    mask=None if group.mask is None else group.mask.to(device),
+                )
+                for group in self.groups
+            )
+        return self.elsewhere[device]
 
 
 class Carry:
@@ -256,7 +278,7 @@ def _packed_forward(
     if run.keep:
         run.kept.append((key, value))
     output = query.new_zeros((1, query.shape[2], query.shape[1], value.shape[-1]))
-    for group in attention_mask.groups:
+    for group in attention_mask.on(query.device):
         queries = query[:, :, group.start : group.stop]
         if run.exact_rows is not None:
             queries = torch.nn.functional.pad(queries, (0, 0, 0, run.exact_rows - queries.shape[2])).contiguous()

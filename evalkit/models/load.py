@@ -14,7 +14,7 @@ from evalkit.models.gguf_reading import check_gguf, shared_gguf_reader
 from evalkit.models.hashing import WatchedFiles, WeightsHash, combine, config_sha256, tokenizer_sha256
 from evalkit.models.hub import snapshot
 from evalkit.models.location import ModelLocation, resolve
-from evalkit.models.options import ModelOptions, pick_device, pick_dtype
+from evalkit.models.options import ModelOptions, check_device_map, pick_device, pick_dtype
 from evalkit.models.quiet import quiet_libraries
 from evalkit.models.tokenizer import prefix_token, tokenizer_at
 from evalkit.models.weights import load_config, load_weights
@@ -90,6 +90,7 @@ class OpenedModel:
     """
 
     def __init__(self, location: ModelLocation, options: ModelOptions, *, weights: bool = True) -> None:
+        check_device_map(options)
         self.device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self.device)
         self._location, self._options = location, options

@@ -33,6 +33,8 @@ class ModelOptions:
         allow_pickle: Reads pickled weights (`pytorch_model.bin`), which can run code, when there are no others.
         max_length: Context length in tokens; None takes the model's own.
         offline: Never touches the network.
+        device_map: Shares the layers out among all devices of the machine, as accelerate does: `auto`, `balanced` or
+            `sequential`; None puts the model on one device.
     """
 
     dtype: str = "auto"
@@ -41,6 +43,27 @@ class ModelOptions:
     allow_pickle: bool = False
     max_length: int | None = None
     offline: bool = False
+    device_map: str | None = None
+
+
+DEVICE_MAPS = ("auto", "balanced", "sequential")
+
+
+def check_device_map(options: ModelOptions) -> None:
+    """Makes sure that a device map can be meant.
+
+    Raises:
+        UsageError: There is no such map, or a device is named as well.
+    """
+    if options.device_map is None:
+        return
+    if options.device_map not in DEVICE_MAPS:
+        raise UsageError(f"'{options.device_map}' is not a device map", hint=f"Use one of {', '.join(DEVICE_MAPS)}.")
+    if options.device != "auto":
+        raise UsageError(
+            f"a device map takes all devices, and '{options.device}' is one",
+            hint="Leave one of --device and --device-map out; CUDA_VISIBLE_DEVICES says which devices there are.",
+        )
 
 
 def pick_device(name: str) -> torch.device:

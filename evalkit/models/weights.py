@@ -57,7 +57,7 @@ def load_weights(
         options: Whether remote code and pickled weights are allowed.
         config: Its configuration.
         dtype: Type of the weights in memory.
-        device: Where they go.
+        device: Where they go, without a device map.
         gguf_file: Name of the GGUF file in `directory`; None for safetensors (or pickled) weights.
 
     Returns:
@@ -72,7 +72,8 @@ def load_weights(
         refuse_incomplete(name, report.get("missing_keys", ()), report.get("mismatched_keys", ()))
         if unused := sorted(report.get("unexpected_keys", ())):
             logger.warning("%s: %d weights of the checkpoint are not used, such as %s", name, len(unused), unused[0])
-        model = model.to(device)
+        if options.device_map is None:
+            model = model.to(device)
     model.requires_grad_(False)
     return model.eval()
 
@@ -112,9 +113,11 @@ def _load_model(
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     auto_class = AutoModelForSeq2SeqLM if is_encoder_decoder(arguments["config"]) else AutoModelForCausalLM
-    if device.type != "cpu":
+    if options.device_map is not None:
+        arguments = arguments | {"device_map": options.device_map}
+    elif device.type != "cpu":
         arguments = arguments | {"device_map": {"": device}}
-    else:
+    if device.type == "cpu":
         # mapped, the weights would be the file: whoever writes into it, as a training that saves to the same folder does,
         # would change the model under way, or end this process where the file gets shorter
         arguments = arguments | {"disable_mmap": True}
