@@ -27,6 +27,20 @@ def test_the_budget_follows_free_memory(tmp_path: Path, monkeypatch: pytest.Monk
     assert memory.default_budget(split, 512) == memory.BUDGETS[0]
 
 
+@pytest.mark.parametrize(
+    ("device", "parameters", "budget"),
+    [
+        ("cpu", 10**9, 2048),
+        ("cuda", 135_000_000, 32_768),
+        ("cuda", 500_000_000, 16_384),
+        ("cuda", 1_236_000_000, 8192),
+        ("cuda", 70 * 10**9, 8192),
+    ],
+)
+def test_a_batch_is_as_large_as_it_gains(device: str, parameters: int, budget: int) -> None:
+    assert memory.largest_budget(torch.device(device), parameters) == budget
+
+
 def test_carried_states_are_bounded_by_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     split = SplitModel(load("llama", tmp_path))
     # keys and values of two layers with two key heads of 12 numbers each, in float32
