@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evalkit/code_execution": {"errors"},
     "evalkit/data": CORE,
     "evalkit/models": CORE | {"data", "results"},
-    "evalkit/backends": CORE | {"engine", "models", "results"},
+    "evalkit/backends": CORE | {"engine", "models", "results", ""},
     "evalkit/shots": CORE | {"data", "prompts"},
     "evalkit/runner": CORE
     | {

@@ -3,7 +3,7 @@
     python -m benchmarks.scale.driver --data-dir ../shared/data/hub --limit 0.25
     python -m benchmarks.scale.driver --data-dir ../shared/data/hub --limit 0.25 --profile
 
-Everything else is real: prompts, tokens, the plan, jobs and answers as they travel, the journal with its syncs, scores, files.
+Everything else is real: prompts, tokens, the plan, jobs and answers as they travel, the journal with its syncs, scores.
 The seconds that workers would spend (reading a job, writing its answer) are measured and left out.
 """
 

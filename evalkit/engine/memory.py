@@ -28,8 +28,8 @@ WAITS = (0.0, 1.0, 5.0, 20.0, 60.0)
 # Fixed sizes, so that runs on like machines make like plans.
 BUDGETS = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 CPU_BUDGET = 2048  # a larger one is not faster: products of matrices are at their peak rate from 512 rows on
-# On an accelerator a larger one is hardly faster once a batch keeps it busy for some milliseconds, takes more memory, and can
-# be shared out less evenly among several: 8,192 tokens took 2 to 3 % longer than 32,768 with 8 and 1.2 billion parameters.
+# On an accelerator a larger one is hardly faster once a batch keeps it busy for some milliseconds, takes more memory, and
+# is shared out less evenly: 8,192 tokens took 2 to 3 % longer than 32,768 with 8 and with 1.2 billion parameters.
 ENOUGH_BUDGET, ENOUGH_OPERATIONS = 8192, 1.6e13
 SMALLEST_BUDGET = 32
 FIXED_SIZE_CPU = 512

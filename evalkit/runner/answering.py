@@ -13,6 +13,7 @@ from evalkit.backends.base import Answer, Backend, environment_of
 from evalkit.errors import EvaluationError, InterruptedRunError, NonFiniteError
 from evalkit.requests import Failure, Generation, Reply, Response
 from evalkit.results import MetricValue, Sample
+from evalkit.runner import windows
 from evalkit.runner.asking import Asked, Ready
 from evalkit.runner.journal import Journal, journal_path, run_key
 from evalkit.runner.progress import Progress, Status
@@ -86,8 +87,7 @@ class Answering:
             self._look_up(asked.difference(self._journal.answers, self._failures))
             left_out = set(range(total)).difference(asked, self._journal.answers, self._failures)
             done = frozenset((*self._journal.answers, *self._failures))
-            others = {"left_out": frozenset(left_out)} if left_out else {}
-            for new in self._backend.compute(self._prepared, done, **others):
+            for new in windows.compute(self._backend, self._prepared, done, frozenset(left_out)):
                 if new:
                     self._keep(new)
         except KeyboardInterrupt:
@@ -171,8 +171,8 @@ class _Tracker:
         self.backend = backend
         self.resumed = resumed
         self.reused = 0
-        self.owners = [place for place, one in enumerate(asked) for _ in one.requests]
-        self.missing = [len(one.requests) for one in asked]
+        self.owners = [place for place, one in enumerate(asked) for _ in range(one.count)]
+        self.missing = [one.count for one in asked]
         self.answers: dict[int, Reply] = {}
         self.documents = 0
         self.samples: dict[str, list[Sample]] = {}

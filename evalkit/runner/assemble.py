@@ -76,7 +76,7 @@ def _task_result(
         )
     samples = tuple(sample_of(one, answers) for one in asked)
     outcomes = Counter(sample.outcome for sample in samples)
-    generates = any(isinstance(request, Generate) for one in asked for request in one.requests)
+    generates = any(one.generates for one in asked)
     if skipped:
         outcomes["skipped"] = skipped
     return TaskResult(
@@ -133,10 +133,11 @@ def texts_of(request: Request) -> tuple[str, ...]:
 def sample_rows(asked: Sequence[Asked], answers: Mapping[int, Reply]) -> Iterator[SampleRow]:
     """A row a request, or a completion of it, for the log beside the result."""
     for one in asked:
-        replies = [answers[one.first + place] for place in range(len(one.requests))]
+        requests = one.requests
+        replies = [answers[one.first + place] for place in range(len(requests))]
         failed = any(isinstance(reply, Failure) for reply in replies)
         labels = None if failed else one.run.labels(one.item, one.replies(answers))
-        for place, (request, reply) in enumerate(zip(one.requests, replies, strict=True)):
+        for place, (request, reply) in enumerate(zip(requests, replies, strict=True)):
             for completion, said in enumerate(_said(request, reply)):
                 yield SampleRow(
                     task=one.run.key,

@@ -138,7 +138,7 @@ def _places(ready: Ready, wanted: Mapping[str, Collection[str]]) -> set[int]:
 
 
 def _requests(one: Asked) -> range:
-    return range(one.first, one.first + len(one.requests))
+    return range(one.first, one.first + one.count)
 
 
 def _samples(ready: Ready, places: Collection[int], answering: Answering) -> dict[str, list[Sample]]:

@@ -11,6 +11,7 @@ from evalkit.errors import UsageError
 from evalkit.registry import Selection
 from evalkit.results import Run
 from evalkit.run_plan import RunPlan, Sight, TaskPlan
+from evalkit.runner import windows
 from evalkit.runner.asking import Ready
 from evalkit.runner.evaluate import Stopwatch, prepare
 from evalkit.runner.progress import Progress, Silent
@@ -51,11 +52,11 @@ def plan(
         ready = prepare(selection, load_backend, data, settings, progress, Stopwatch())
         tasks = {run.key: TaskPlan(run.key, 0, 0, 0) for run in ready.runs}
         for one in ready.asked:
-            tokens = sum(ready.prepared.tokens[one.first : one.first + len(one.requests)])
-            tasks[one.run.key] += TaskPlan(one.run.key, 1, len(one.requests), tokens)
+            tokens = sum(ready.prepared.tokens[one.first : one.first + one.count])
+            tasks[one.run.key] += TaskPlan(one.run.key, 1, one.count, tokens)
         preparation = time.perf_counter() - start
         progress.stage("measuring this machine")
-        cost = ready.backend.cost(ready.prepared, PROBE_SECONDS)
+        cost = windows.cost(ready.backend, ready.prepared, PROBE_SECONDS)
         groups = {name: group.members for name, group in selection.groups.items()}
         found, overall = _sights(selection, ready, baselines, progress)
         info = ready.backend.info

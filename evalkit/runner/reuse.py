@@ -44,7 +44,7 @@ class Reuse:
         if self._shelf is None:
             return {}
         places: dict[bytes, list[int]] = {}
-        for index in wanted:
+        for index in sorted(wanted):  # neighbours are prepared together
             places.setdefault(self._item(index), []).append(index)
         found = self._shelf.get(list(places))
         return {index: reply for item, reply in found.items() for index in places[item]}
