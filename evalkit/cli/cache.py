@@ -96,7 +96,7 @@ def _store() -> Iterator[ResponseStore | None]:
     try:
         with ResponseStore(path) as store:
             yield store
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: what stands in it is no JSON
         raise OutputError(
             f"the response store {path} cannot be used: {error}",
             hint="delete the file: it holds nothing that cannot be computed again",

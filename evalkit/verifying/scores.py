@@ -59,8 +59,10 @@ def _task_scores(name: str, task: TaskResult, built: TaskRun | None) -> Check:
         else:
             differences += _metric_differences(metric, task.metrics[metric], value, task.samples)
     lacking = [metric for metric in task.metrics if metric not in known]
+    if built is not None:
+        differences += [f"{metric} is in the result; the task has no such metric" for metric in lacking]
     check = Check.of(name, "scores", len(known), differences)
-    if lacking and check.status == "agrees":
+    if built is None and lacking and check.status == "agrees":
         why = f"{', '.join(lacking)}: the task is not at hand, and other metrics need it"
         return (
             Check.skipped(name, "scores", why) if not known else Check(name, "scores", "agrees", len(known), 0, (why,))
@@ -122,6 +124,11 @@ def _group_scores(name: str, group: GroupResult, run: Run, rebuilt: Rebuilt) -> 
             written, now = getattr(group.metrics[metric], part), getattr(value, part)
             if not close(written, now):
                 differences.append(f"{metric}: {part} is {_shown(written)}; its tasks give {_shown(now)}")
+    differences += [
+        f"{metric} is in the result; the group has no such metric"
+        for metric in group.metrics
+        if metric not in found.metrics
+    ]
     return Check.of(name, "scores", len(found.metrics), differences)
 
 
@@ -163,6 +170,9 @@ def _sample_differences(sample: Sample, answered: Answered, built: TaskRun, item
         return
     if found.outcome != sample.outcome:
         yield f"document {sample.id}: it is {sample.outcome}; its answers make it {found.outcome}"
+    for part in ("index", "cluster"):
+        if (was := getattr(sample, part)) != (is_ := getattr(found, part)):
+            yield f"document {sample.id}: its {part} is {_brief(was)}; in the data it is {_brief(is_)}"
     fields = json.loads(json.dumps(dict(found.fields)))
     for recorded, now in ((sample.metrics, found.metrics), (sample.fields, fields)):
         for name in {**recorded, **now}:

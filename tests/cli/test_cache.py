@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import evalkit
 from evalkit.decoding import Decoding
+from evalkit.requests import Response
+from evalkit.response_store import ResponseStore, Scope
 from evalkit.results import Run
 from tests.cli.commands import Done, command
 from tests.tiny_models import tiny_model
@@ -140,6 +143,18 @@ def test_info_and_prune(run: Command, tiny_llama: Path, tmp_path: Path) -> None:
     assert run("cache", "prune", "--max-size", "1G", "--older-than", "30").out.startswith("0 answers removed")
     assert run("cache", "prune", "--max-size", "0.5K").out.startswith("36 answers removed")
     assert json.loads(run("cache", "info", "--json").out)["holdings"] == []
+
+
+def test_a_damaged_description_is_one_sentence(run: Command, tiny_llama: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cache/responses.sqlite"
+    with ResponseStore(path) as store:
+        store.put(Scope("key", {"model": "m"}), [(b"item", Response(-1.0, True, (-1.0,), 1))])
+    with sqlite3.connect(path) as connection:
+        connection.execute("update scopes set about = 'no json'")
+    connection.close()
+    done = run("cache", "info")
+    assert done.code == 2
+    assert "cannot be used" in done.err
 
 
 def test_a_store_that_is_none_is_one_sentence(run: Command, tmp_path: Path) -> None:

@@ -135,6 +135,24 @@ def test_an_edited_field_is_found(folder: Path, path: tuple[str, ...], value: An
     assert where in differing(checked(rerun=where[0] == "model"))
 
 
+@pytest.mark.parametrize(("kind", "name"), [("tasks", "one"), ("groups", "both")])
+def test_an_invented_metric_is_found(kind: str, name: str, folder: Path) -> None:
+    def change(document: Any) -> None:
+        metrics = document[kind][name]["metrics"]
+        metrics["invented"] = metrics["acc"]
+
+    edit(change)
+    assert "invented is in the result" in differing(checked(rerun=False))[name, "scores"]
+
+
+def test_a_sample_of_another_place_or_cluster_is_found(folder: Path) -> None:
+    def change(document: Any) -> None:
+        document["tasks"]["one"]["samples"][3]["cluster"] = "elsewhere"
+
+    edit(change)
+    assert 'its cluster is "elsewhere"; in the data it is null' in differing(checked(rerun=False))["one", "samples"]
+
+
 def test_a_sample_made_right_with_its_score_is_found_in_the_log(folder: Path) -> None:
     def change(document: Any) -> None:
         task = document["tasks"]["one"]
