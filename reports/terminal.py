@@ -34,7 +34,7 @@ def render(run: Run, console: Console, paths: Sequence[Path] = (), *, expand: bo
 
     plain = _is_ascii(console)
     rows = score_rows(run, expand=expand)
-    console.print(Text(_characters(_model_line(run.model), plain), style="bold"))
+    console.print(Text(_characters(_model_line(run.model, run.environment.get("workers")), plain), style="bold"))
     console.print()
     console.print(_table(rows, bars=console.width >= WIDE, plain=plain))
     remarks = notes(run)
@@ -51,7 +51,7 @@ def render(run: Run, console: Console, paths: Sequence[Path] = (), *, expand: bo
         console.print(Text(_characters(visible(str(path)), plain), style="cyan"), soft_wrap=True)
 
 
-def _model_line(model: ModelInfo) -> str:
+def _model_line(model: ModelInfo, workers: object) -> str:
     parts = [model.name]
     if model.adapter:
         parts.append(f"adapter {model.adapter}")
@@ -59,6 +59,8 @@ def _model_line(model: ModelInfo) -> str:
         parts.append(f"{_count(model.parameters)} parameters")
     parts.append(model.dtype)
     parts.append(model.source + (f" at {model.revision[:12]}" if model.revision else ""))
+    if isinstance(workers, int) and workers > 1:
+        parts.append(f"{workers} workers")
     return visible(", ".join(parts))
 
 

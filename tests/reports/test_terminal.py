@@ -45,6 +45,12 @@ def test_no_line_is_wider_than_the_console(width: int, expand: bool) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
+@pytest.mark.parametrize(("workers", "shown"), [(4, ", 4 workers"), (1, ""), ("many", ""), (None, "")])
+def test_several_workers_are_named(workers: object, shown: str) -> None:
+    run = replace(example(), environment={"workers": workers})
+    assert printed(run, 100).splitlines()[0].rstrip() == f"SmolLM2-135M, 135M parameters, float32, embedded{shown}"
+
+
 def test_the_table_at_80_columns() -> None:
     text = printed(example(), 80)
     lines = [line.split() for line in text.splitlines()]

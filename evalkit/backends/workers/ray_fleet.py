@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -180,6 +181,8 @@ class RayFleet:
 
 
 def _connect(address: str) -> None:
+    # that jobs carry their prompts is meant
+    warnings.filterwarnings("ignore", message="More than 10MB of messages")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, TimeoutError, RuntimeError, ValueError) as error:
