@@ -46,6 +46,14 @@ class Compat(StrEnum):
     lm_eval = "lm-eval"
 
 
+class DeviceMap(StrEnum):
+    """How layers are spread over devices."""
+
+    auto = "auto"
+    balanced = "balanced"
+    sequential = "sequential"
+
+
 class EvaluationOptions:
     """One attribute an option; the names are those of `evalkit.Evaluation`."""
 
@@ -183,6 +191,17 @@ class EvaluationOptions:
     )
     dtype: Annotated[str, typer.Option(help="auto is float32 on CPU and bfloat16 on an accelerator.")] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    device_map: Annotated[
+        DeviceMap | None,
+        typer.Option(
+            help="For a model larger than one device: spread its layers over all devices, evenly (auto, balanced) or one "
+            "device after another (docs/running.md).  [default: one device]",
+            show_default=False,
+        ),
+    ] = None
+    tensor_parallel: Annotated[
+        int, typer.Option(min=1, metavar="N", help="vllm:MODEL: devices that compute every layer together.")
+    ] = 1
     batch_tokens: Annotated[
         str, typer.Option(metavar="auto|N", help="Distinct tokens computed together; auto chooses for the device.")
     ] = "auto"
@@ -243,7 +262,10 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Generation": ("max_new_tokens", "temperature", "top_p", "top_k", "samples", "beams", "sampling_seed", "thinking"),
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
-    "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes", "cache"),
+    "Engine": (
+        *("dtype", "device", "device_map", "tensor_parallel", "batch_tokens", "deterministic", "max_length"),
+        *("share_prefixes", "cache"),
+    ),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""

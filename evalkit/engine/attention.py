@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,12 +61,37 @@ class GroupPlan:
     count: int
     mask: torch.Tensor | None
 
+    def on(self, device: torch.device) -> GroupPlan:
+        """The plan on another device."""
+        keys = None if self.keys is None else self.keys.to(device)
+        # laid out anew: a copy would lose the spare numbers between its rows
+        mask = None if self.mask is None else added_mask(self.mask.to(device) == 0, self.mask.dtype)
+        return replace(self, keys=keys, mask=mask)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedMask:
-    """What stands in for a layer kind's attention mask: the plan of each group."""
+    """What stands in for a layer kind's attention mask: the plan of each group.
 
+    Attributes:
+        device: Where the plans are.
+        groups: The plans.
+    """
+
+    device: torch.device
     groups: tuple[GroupPlan, ...]
+    _copies: dict[torch.device, tuple[GroupPlan, ...]] = field(default_factory=dict)
+
+    def on(self, device: torch.device) -> tuple[GroupPlan, ...]:
+        """The plans where a layer computes: each device that a model is spread over gets one copy a forward pass.
+
+        (Not called `to`: accelerate would then make a copy for every layer.)
+        """
+        if device == self.device:
+            return self.groups
+        if device not in self._copies:
+            self._copies[device] = tuple(group.on(device) for group in self.groups)
+        return self._copies[device]
 
 
 class Carry:
@@ -196,6 +221,7 @@ def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Pa
     if run is None:
         raise PackedAttentionError("packed attention was used outside a packed batch")
     return PackedMask(
+        run.positions.device,
         tuple(
             GroupPlan(
                 group.start,
@@ -205,7 +231,7 @@ def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Pa
                 _group_mask(run, group, keys, mask_function, dtype),
             )
             for group, keys in zip(run.groups, run.keys, strict=True)
-        )
+        ),
     )
 
 
@@ -256,7 +282,7 @@ def _packed_forward(
     if run.keep:
         run.kept.append((key, value))
     output = query.new_zeros((1, query.shape[2], query.shape[1], value.shape[-1]))
-    for group in attention_mask.groups:
+    for group in attention_mask.on(query.device):
         queries = query[:, :, group.start : group.stop]
         if run.exact_rows is not None:
             queries = torch.nn.functional.pad(queries, (0, 0, 0, run.exact_rows - queries.shape[2])).contiguous()

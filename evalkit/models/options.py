@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
+from evalkit.models.placement import DeviceMap
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +30,9 @@ class ModelOptions:
     Attributes:
         dtype: `auto` (float32 on a CPU, bfloat16 on an accelerator), `float32`, `bfloat16`, `float16` or `float64`.
         device: `auto` (a CUDA device if there is one, else MPS, else the CPU) or a torch device such as `cuda:1`.
+        device_map: Spreads the layers over all devices: `auto` or `balanced` (evenly), `sequential` (one device after
+            another), or for each module (by its name) a device, `cpu` or `disk`; None for one device. What fits no device
+            stays in memory, or on disk, and is fetched for every batch.
         trust_remote_code: Runs Python code that comes with the checkpoint.
         allow_pickle: Reads pickled weights (`pytorch_model.bin`), which can run code, when there are no others.
         max_length: Context length in tokens; None takes the model's own.
@@ -37,6 +41,7 @@ class ModelOptions:
 
     dtype: str = "auto"
     device: str = "auto"
+    device_map: DeviceMap | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
     max_length: int | None = None
