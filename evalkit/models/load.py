@@ -161,9 +161,11 @@ class OpenedModel:
         """The files, where weights of the loaded model are mapped or read from them."""
         places = set(device_map_of(model).values())
         self._watched.read_again = "disk" in places
-        on_cpu = self.device.type == "cpu" and _pickled(self._source.files)
-        spread = self._options.device_map is not None and places & {"cpu", "disk"}
-        return self._watched if on_cpu or spread else None
+        if self._options.device_map is None:
+            mapped = self.device.type == "cpu" and _pickled(self._source.files)
+        else:
+            mapped = self.device.type == "cpu" or not places.isdisjoint({"cpu", "disk"})
+        return self._watched if mapped else None
 
 
 def open_model(spec: str, options: ModelOptions | None = None) -> OpenedModel:
