@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
 EVALUATION = (
     *("model", "tasks", "data_dir", "dtype", "device", "device_map", "tensor_parallel", "batch_tokens", "max_length"),
-    *("tokenizer", "concurrency", "request_timeout", "offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
+    *(
+        "tokenizer",
+        "concurrency",
+        "request_timeout",
+        "offline",
+        "trust_remote_code",
+        "allow_pickle",
+        "allow_code_execution",
+    ),
 )
 """Options of `evalkit run` for what a baseline does not say; the others are the baseline's."""
 
