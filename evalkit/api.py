@@ -29,6 +29,7 @@ from evalkit.thinking import parse_tags
 if TYPE_CHECKING:
     from evalkit.backends.base import Backend
     from evalkit.models import ModelOptions
+    from evalkit.models.placement import DeviceMap
     from evalkit.run_plan import RunPlan
 
 Compat = Literal["lm-eval"]
@@ -50,8 +51,9 @@ class Evaluation:
         seed: Of that sample.
         dtype: "auto" is float32 on CPU and bfloat16 on an accelerator.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        device_map: Share a model's layers out among all devices: "auto", "balanced" or "sequential", for one that is larger
-            than a device.
+        device_map: For a model larger than one device: "auto", "balanced" or "sequential" spread its layers over all
+            devices; so does a mapping of modules to devices. Only for the built-in engine.
+        tensor_parallel: For `vllm:MODEL`: devices that compute every layer together.
         batch_tokens: Distinct tokens a batch may hold; None chooses for the device.
         deterministic: Compute every batch with the same sizes, so that a score depends on nothing but its prompt
             (docs/architecture.md; on CPU). `batch_tokens` then has no effect.
@@ -113,7 +115,8 @@ class Evaluation:
     seed: int = 0
     dtype: str = "auto"
     device: str = "auto"
-    device_map: str | None = None
+    device_map: DeviceMap | None = None
+    tensor_parallel: int = 1
     batch_tokens: int | None = None
     deterministic: bool = False
     chat_template: ChatTemplate = "auto"
@@ -196,6 +199,7 @@ class Evaluation:
             raise UsageError(f"--compat {self.compat!r} is not known", hint="the only one is: --compat lm-eval")
         if self.thinking not in ("auto", "off"):
             parse_tags(self.thinking)  # a slip is told before anything is loaded
+        self._check_devices()
         self._check_endpoint()
         settings = RunSettings(
             limit=Limit.parse(self.limit),
@@ -230,9 +234,34 @@ class Evaluation:
             UsageError: An option is wrong.
             ModelError: The model cannot be loaded.
         """
+        self._check_devices()
         self._check_endpoint()
         data = DataOptions.resolve(self.data_dir, self.offline, trust_remote_code=self.trust_remote_code)
         return self._backend(data.offline)
+
+    def _check_devices(self) -> None:
+        """Stops at ways to use several devices that the model's engine does not have.
+
+        Raises:
+            UsageError: It does not have one.
+        """
+        from evalkit.models.placement import check_device_map
+
+        vllm = isinstance(self.model, str) and self.model.startswith("vllm:")
+        built_in = isinstance(self.model, str) and not vllm and not is_endpoint(self.model)
+        if self.tensor_parallel < 1:
+            raise UsageError(f"--tensor-parallel {self.tensor_parallel} is no number of devices", hint="give 1 or more")
+        if self.tensor_parallel != 1 and not vllm:
+            raise UsageError(
+                "--tensor-parallel is for vLLM in this process, and this model is not loaded by it",
+                hint="write --model vllm:MODEL; the built-in engine has --device-map, and a server its own options",
+            )
+        if self.device_map is not None and not built_in:
+            raise UsageError(
+                "--device-map is for models that the built-in engine loads",
+                hint="vLLM has --tensor-parallel, and a server its own options" if vllm else "leave it out",
+            )
+        check_device_map(self.device_map, self.device)
 
     def _check_endpoint(self) -> None:
         """Stops what would be sent over the network though the user forbids it (of HF_HUB_OFFLINE only the hub is meant).
@@ -260,27 +289,25 @@ class Evaluation:
         options = ModelOptions(
             dtype=self.dtype,
             device=self.device,
+            device_map=self.device_map,
             trust_remote_code=self.trust_remote_code,
             allow_pickle=self.allow_pickle,
             max_length=self.max_length,
             offline=offline,
-            device_map=self.device_map,
         )
         if is_endpoint(self.model):
             self._check_alone("a server takes many requests at once: use --concurrency")
             return self._endpoint(self.model, options)
         if self.model.startswith("vllm:"):
-            self._check_alone("vLLM has workers of its own: vllm:MODEL?tensor_parallel_size=2")
+            self._check_alone("vLLM has workers of its own: use --tensor-parallel")
             from evalkit.backends.vllm import open_vllm
 
-            return open_vllm(self.model, options, self.stride)
+            return open_vllm(self.model, options, self.stride, tensor_parallel=self.tensor_parallel)
         return self._local(self.model, options)
 
     def _check_alone(self, hint: str) -> None:
-        if self.workers not in (None, 1) or self.cluster is not None or self.device_map is not None:
-            raise UsageError(
-                "--workers, --cluster and --device-map are for models that the built-in engine loads", hint=hint
-            )
+        if self.workers not in (None, 1) or self.cluster is not None:
+            raise UsageError("--workers and --cluster are for models that the built-in engine loads", hint=hint)
 
     def _local(self, model: str, options: ModelOptions) -> Backend:
         from evalkit.backends.local import LocalBackend, LocalOptions

@@ -1,4 +1,4 @@
-"""vLLM in this process as a backend: `vllm:MODEL`, with engine options as `vllm:MODEL?tensor_parallel_size=2`.
+"""vLLM in this process as a backend: `vllm:MODEL`, with engine options as `vllm:MODEL?enforce_eager=true`.
 
 Texts become token ids by the rules of the built-in engine, so that both answer the same question. One-token answers to
 the same prompt are one request for the next token's log-probabilities, which may use vLLM's prefix cache; longer ones
@@ -52,26 +52,37 @@ Item = TypeVar("Item")
 _PREFIX = "vllm:"
 _OWNED = frozenset({"model", "tokenizer", "dtype", "max_model_len", "trust_remote_code", "revision", "load_format"})
 """Engine options that evalkit's own options decide."""
+_TENSOR_PARALLEL = "tensor_parallel_size"
 _CHUNK = 1024
 """Prompts handed over at a time: what an interruption loses at most, and enough to keep vLLM's batches full."""
 
 
-def open_vllm(spec: str, options: ModelOptions, stride: int | None = None) -> VllmBackend:
+def open_vllm(spec: str, options: ModelOptions, stride: int | None = None, *, tensor_parallel: int = 1) -> VllmBackend:
     """Finds the model that `vllm:MODEL` or `vllm:MODEL?option=value&...` means; its weights are loaded when first needed.
 
     Args:
         spec: What the user typed. MODEL is a directory or a hub id; options are those of `vllm.LLM`.
         options: How to load the model.
         stride: Tokens scored in each perplexity window after the first; None for windows without overlap.
+        tensor_parallel: Devices that compute every layer together.
 
     Raises:
         ModelError: The model is not one that vLLM can load from here.
-        UsageError: vLLM is not installed, no model is named, or an engine option cannot be read, or is evalkit's own.
+        UsageError: vLLM is not installed, no model is named, or an engine option cannot be read, is evalkit's own, or is
+            given twice.
     """
     model, _, query = spec.removeprefix(_PREFIX).partition("?")
     if not model.strip():
         raise UsageError(f"'{spec}' names no model", hint="write vllm:MODEL, a directory or a hub id")
     engine_options = _engine_options(query)
+    if tensor_parallel != 1:
+        if _TENSOR_PARALLEL in engine_options:
+            raise UsageError(
+                f"--tensor-parallel {tensor_parallel} and {_TENSOR_PARALLEL}={engine_options[_TENSOR_PARALLEL]} in "
+                f"'{spec}' say the same thing twice",
+                hint="give one of the two",
+            )
+        engine_options[_TENSOR_PARALLEL] = tensor_parallel
     if find_spec("vllm") is None:
         raise UsageError(
             f"'{spec}' needs the package vllm",

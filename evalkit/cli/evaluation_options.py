@@ -46,6 +46,14 @@ class Compat(StrEnum):
     lm_eval = "lm-eval"
 
 
+class DeviceMap(StrEnum):
+    """How layers are spread over devices."""
+
+    auto = "auto"
+    balanced = "balanced"
+    sequential = "sequential"
+
+
 class EvaluationOptions:
     """One attribute an option; the names are those of `evalkit.Evaluation`."""
 
@@ -183,6 +191,17 @@ class EvaluationOptions:
     )
     dtype: Annotated[str, typer.Option(help="auto is float32 on CPU and bfloat16 on an accelerator.")] = "auto"
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto"
+    device_map: Annotated[
+        DeviceMap | None,
+        typer.Option(
+            help="For a model larger than one device: spread its layers over all devices, evenly (auto, balanced) or one "
+            "device after another (docs/running.md).  [default: one device]",
+            show_default=False,
+        ),
+    ] = None
+    tensor_parallel: Annotated[
+        int, typer.Option(min=1, metavar="N", help="vllm:MODEL: devices that compute every layer together.")
+    ] = 1
     batch_tokens: Annotated[
         str, typer.Option(metavar="auto|N", help="Distinct tokens computed together; auto chooses for the device.")
     ] = "auto"
@@ -198,13 +217,6 @@ class EvaluationOptions:
         int | None, typer.Option(min=2, metavar="N", help="Context length; by default the model's own.")
     ] = None
     share_prefixes: Annotated[bool, typer.Option(help="Compute every shared prefix once; off only to compare.")] = True
-    device_map: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|balanced|sequential",
-            help="Share the model's layers out among all devices, for one that is larger than a device.",
-        ),
-    ] = None
     workers: Annotated[
         str | None,
         typer.Option(
@@ -265,7 +277,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Chat": ("chat_template", "system", "system_as_user", "fewshot_as_multiturn", "enable_thinking"),
     "Endpoint": ("tokenizer", "concurrency", "request_timeout", "price_prompt", "price_completion"),
     "Engine": ("dtype", "device", "batch_tokens", "deterministic", "max_length", "share_prefixes", "cache"),
-    "Several devices": ("workers", "cluster", "device_map"),
+    "Several devices": ("workers", "cluster", "device_map", "tensor_parallel"),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""

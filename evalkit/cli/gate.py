@@ -21,8 +21,16 @@ if TYPE_CHECKING:
     from evalkit.gating.result import GateResult
 
 EVALUATION = (
-    *("model", "tasks", "data_dir", "dtype", "device", "batch_tokens", "max_length", "tokenizer", "concurrency"),
-    *("request_timeout", "offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
+    *("model", "tasks", "data_dir", "dtype", "device", "device_map", "tensor_parallel", "batch_tokens", "max_length"),
+    *(
+        "tokenizer",
+        "concurrency",
+        "request_timeout",
+        "offline",
+        "trust_remote_code",
+        "allow_pickle",
+        "allow_code_execution",
+    ),
 )
 """Options of `evalkit run` for what a baseline does not say; the others are the baseline's."""
 

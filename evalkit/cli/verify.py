@@ -18,12 +18,15 @@ DIFFERS = 1
 
 SECTIONS: Mapping[str, Sequence[str]] = {
     "What": ("result", "samples", "tasks", "data_dir", "retrieve", "output_format"),
-    "The model again": ("model", "rerun", "share", "choice", "device"),
+    "The model again": ("model", "rerun", "share", "choice", "device", "device_map", "tensor_parallel"),
     "Permissions": ("offline", "trust_remote_code", "allow_pickle"),
 }
 """The sections of the help (`evalkit.cli.sections`)."""
 
-OPTIONS = ("model", "tasks", "device", "data_dir", "retrieve", "offline", "trust_remote_code", "allow_pickle")
+OPTIONS = (
+    *("model", "tasks", "device", "device_map", "tensor_parallel", "data_dir", "retrieve"),
+    *("offline", "trust_remote_code", "allow_pickle"),
+)
 
 
 @partial(takes_evaluation_options, only=OPTIONS, optional=("model", "tasks"))

@@ -61,34 +61,37 @@ class GroupPlan:
     count: int
     mask: torch.Tensor | None
 
+    def on(self, device: torch.device) -> GroupPlan:
+        """The plan on another device."""
+        keys = None if self.keys is None else self.keys.to(device)
+        # laid out anew: a copy would lose the spare numbers between its rows
+        mask = None if self.mask is None else added_mask(self.mask.to(device) == 0, self.mask.dtype)
+        return replace(self, keys=keys, mask=mask)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedMask:
-    """What stands in for a layer kind's attention mask.
+    """What stands in for a layer kind's attention mask: the plan of each group.
 
     Attributes:
-        groups: The plan of each group, on the model's first device.
-        elsewhere: The same on the other devices that layers are on.
+        device: Where the plans are.
+        groups: The plans.
     """
 
+    device: torch.device
     groups: tuple[GroupPlan, ...]
-    elsewhere: dict[torch.device, tuple[GroupPlan, ...]] = field(default_factory=dict)
+    _copies: dict[torch.device, tuple[GroupPlan, ...]] = field(default_factory=dict)
 
     def on(self, device: torch.device) -> tuple[GroupPlan, ...]:
-        """The groups for a layer on this device; copied there once."""
-        placed = (array for group in self.groups for array in (group.keys, group.mask) if array is not None)
-        if all(array.device == device for array in placed):
+        """The plans where a layer computes: each device that a model is spread over gets one copy a forward pass.
+
+        (Not called `to`: accelerate would then make a copy for every layer.)
+        """
+        if device == self.device:
             return self.groups
-        if device not in self.elsewhere:
-            self.elsewhere[device] = tuple(
-                replace(
-                    group,
-                    keys=None if group.keys is None else group.keys.to(device),
-                    mask=None if group.mask is None else group.mask.to(device),
-                )
-                for group in self.groups
-            )
-        return self.elsewhere[device]
+        if device not in self._copies:
+            self._copies[device] = tuple(group.on(device) for group in self.groups)
+        return self._copies[device]
 
 
 class Carry:
@@ -218,6 +221,7 @@ def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Pa
     if run is None:
         raise PackedAttentionError("packed attention was used outside a packed batch")
     return PackedMask(
+        run.positions.device,
         tuple(
             GroupPlan(
                 group.start,
@@ -227,7 +231,7 @@ def _packed_mask(*, mask_function: MaskRule, dtype: torch.dtype, **_: Any) -> Pa
                 _group_mask(run, group, keys, mask_function, dtype),
             )
             for group, keys in zip(run.groups, run.keys, strict=True)
-        )
+        ),
     )
 
 

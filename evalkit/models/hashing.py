@@ -62,10 +62,14 @@ class WatchedFiles:
     Args:
         files: The files.
         name: The model's, for messages.
+
+    Attributes:
+        read_again: Whether weights are read from them again and again, and not only mapped.
     """
 
     def __init__(self, files: Sequence[Path], name: str) -> None:
         self._name = name
+        self.read_again = False
         self._states = {file: _state(file) for file in files}
 
     def check(self, *, replaced: bool = True) -> None:
@@ -73,14 +77,16 @@ class WatchedFiles:
 
         Args:
             replaced: Whether another file in one's place matters too. It does not once the weights are loaded: the old one
-                stays mapped.
+                stays mapped, unless they are `read_again`.
 
         Raises:
             ModelError: One has changed.
         """
         for file, before in self._states.items():
             now = _state(file)
-            if now != before and (replaced or (now is not None and before is not None and now[0] == before[0])):
+            if now != before and (
+                replaced or self.read_again or (now is not None and before is not None and now[0] == before[0])
+            ):
                 raise ModelError(
                     f"the file {file.name} of the model '{self._name}' was changed while it was in use",
                     hint="let the other program finish, then give the same command again",

@@ -14,7 +14,8 @@ from evalkit.models.gguf_reading import check_gguf, shared_gguf_reader
 from evalkit.models.hashing import WatchedFiles, WeightsHash, combine, config_sha256, tokenizer_sha256
 from evalkit.models.hub import snapshot
 from evalkit.models.location import ModelLocation, resolve
-from evalkit.models.options import ModelOptions, check_device_map, pick_device, pick_dtype
+from evalkit.models.options import ModelOptions, pick_device, pick_dtype
+from evalkit.models.placement import check_device_map, check_placed, device_map_of, refuse_spreading
 from evalkit.models.quiet import quiet_libraries
 from evalkit.models.tokenizer import prefix_token, tokenizer_at
 from evalkit.models.weights import load_config, load_weights
@@ -38,10 +39,11 @@ class LoadedModel:
         info: Its identity, for the result file.
         max_length: Context length in tokens; of an encoder-decoder that of its encoder and that of its decoder.
         prefix_token: Id of the token before a text without context.
-        device: Where it computes.
+        device: Where it computes; of a model spread over several devices, where its inputs go.
         dtype: Type of its weights.
         is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
-        files: What its weights are mapped from, as pickled ones are on a CPU; None where they are in memory.
+        files: What its weights are mapped from, as pickled ones are on a CPU, or read from, as those that fit no
+            device; None where they are in memory.
     """
 
     model: PreTrainedModel
@@ -81,7 +83,7 @@ class OpenedModel:
         tokenizer: Its tokenizer.
         max_length: Context length in tokens; of an encoder-decoder that of its encoder and that of its decoder.
         prefix_token: Id of the token before a text without context.
-        device: Where it will compute.
+        device: Where it will compute; of a model spread over several devices, on the first.
         is_encoder_decoder: Whether it reads with an encoder and writes with a decoder.
 
     Raises:
@@ -90,7 +92,7 @@ class OpenedModel:
     """
 
     def __init__(self, location: ModelLocation, options: ModelOptions, *, weights: bool = True) -> None:
-        check_device_map(options)
+        check_device_map(options.device_map, options.device)
         self.device = pick_device(options.device)
         self._dtype = pick_dtype(options.dtype, self.device)
         self._location, self._options = location, options
@@ -109,6 +111,8 @@ class OpenedModel:
         self.max_length = context_length(self._config, self.tokenizer, options)
         self.prefix_token = prefix_token(self.tokenizer)
         self.is_encoder_decoder = is_encoder_decoder(self._config)
+        if options.device_map is not None:
+            refuse_spreading(is_gguf=self._source.gguf_file is not None, is_encoder_decoder=self.is_encoder_decoder)
 
     def _start_hash(self) -> WeightsHash:
         return WeightsHash(self._source.files, self._source.directory)
@@ -124,6 +128,7 @@ class OpenedModel:
         model = load_weights(
             source.directory, base.spec, self._options, self._config, self._dtype, self.device, source.gguf_file
         )
+        check_placed(model, location.spec, has_adapter=location.base is not None)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         weights_sha256, adapter = (self._hash or self._start_hash()).hexdigest(), None
         if self._own_files:
@@ -150,11 +155,21 @@ class OpenedModel:
             info,
             self.max_length,
             self.prefix_token,
-            self.device,
+            self.device if self._options.device_map is None else model.device,
             model.dtype,
             self.is_encoder_decoder,
-            self._watched if self.device.type == "cpu" and _pickled(source.files) else None,
+            self._mapped(model),
         )
+
+    def _mapped(self, model: PreTrainedModel) -> WatchedFiles | None:
+        """The files, where weights of the loaded model are mapped or read from them."""
+        places = set(device_map_of(model).values())
+        self._watched.read_again = "disk" in places
+        if self._options.device_map is None:
+            mapped = self.device.type == "cpu" and _pickled(self._source.files)
+        else:
+            mapped = self.device.type == "cpu" or not places.isdisjoint({"cpu", "disk"})
+        return self._watched if mapped else None
 
 
 def open_model(spec: str, options: ModelOptions | None = None, *, weights: bool = True) -> OpenedModel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evalkit.errors import UsageError
+from evalkit.models.placement import DeviceMap
 
 if TYPE_CHECKING:
     import torch
@@ -29,41 +30,22 @@ class ModelOptions:
     Attributes:
         dtype: `auto` (float32 on a CPU, bfloat16 on an accelerator), `float32`, `bfloat16`, `float16` or `float64`.
         device: `auto` (a CUDA device if there is one, else MPS, else the CPU) or a torch device such as `cuda:1`.
+        device_map: Spreads the layers over all devices: `auto` or `balanced` (evenly), `sequential` (one device after
+            another), or for each module (by its name) a device, `cpu` or `disk`; None for one device. What fits no device
+            stays in memory, or on disk, and is fetched for every batch.
         trust_remote_code: Runs Python code that comes with the checkpoint.
         allow_pickle: Reads pickled weights (`pytorch_model.bin`), which can run code, when there are no others.
         max_length: Context length in tokens; None takes the model's own.
         offline: Never touches the network.
-        device_map: Shares the layers out among all devices of the machine, as accelerate does: `auto`, `balanced` or
-            `sequential`; None puts the model on one device.
     """
 
     dtype: str = "auto"
     device: str = "auto"
+    device_map: DeviceMap | None = None
     trust_remote_code: bool = False
     allow_pickle: bool = False
     max_length: int | None = None
     offline: bool = False
-    device_map: str | None = None
-
-
-DEVICE_MAPS = ("auto", "balanced", "sequential")
-
-
-def check_device_map(options: ModelOptions) -> None:
-    """Makes sure that a device map can be meant.
-
-    Raises:
-        UsageError: There is no such map, or a device is named as well.
-    """
-    if options.device_map is None:
-        return
-    if options.device_map not in DEVICE_MAPS:
-        raise UsageError(f"'{options.device_map}' is not a device map", hint=f"Use one of {', '.join(DEVICE_MAPS)}.")
-    if options.device != "auto":
-        raise UsageError(
-            f"a device map takes all devices, and '{options.device}' is one",
-            hint="Leave one of --device and --device-map out; CUDA_VISIBLE_DEVICES says which devices there are.",
-        )
 
 
 def pick_device(name: str) -> torch.device:

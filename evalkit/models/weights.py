@@ -14,6 +14,7 @@ from evalkit.errors import ModelError
 from evalkit.models.causality import HINT, is_encoder_decoder, refuse_other_heads
 from evalkit.models.gguf_reading import shared_gguf_reader
 from evalkit.models.options import ModelOptions
+from evalkit.models.placement import left_out
 from evalkit.models.quiet import logger, quiet_libraries
 from evalkit.models.tokenizer import first_line
 
@@ -54,10 +55,10 @@ def load_weights(
     Args:
         directory: Where its files are.
         name: What to call it in messages.
-        options: Whether remote code and pickled weights are allowed.
+        options: Whether remote code and pickled weights are allowed, and how it is spread over devices.
         config: Its configuration.
         dtype: Type of the weights in memory.
-        device: Where they go, without a device map.
+        device: Where they go, unless the options have a device map.
         gguf_file: Name of the GGUF file in `directory`; None for safetensors (or pickled) weights.
 
     Returns:
@@ -74,6 +75,11 @@ def load_weights(
             logger.warning("%s: %d weights of the checkpoint are not used, such as %s", name, len(unused), unused[0])
         if options.device_map is None:
             model = model.to(device)
+        elif outside := left_out(model):
+            logger.warning(
+                "%s: %d modules fit no device and are fetched for every batch, which is slow; the first is %s",
+                *(name, len(outside), outside[0]),
+            )
     model.requires_grad_(False)
     return model.eval()
 
@@ -114,10 +120,11 @@ def _load_model(
 
     auto_class = AutoModelForSeq2SeqLM if is_encoder_decoder(arguments["config"]) else AutoModelForCausalLM
     if options.device_map is not None:
+        # read whole, the files of a model larger than one device may not fit the memory
         arguments = arguments | {"device_map": options.device_map}
     elif device.type != "cpu":
         arguments = arguments | {"device_map": {"": device}}
-    if device.type == "cpu":
+    else:
         # mapped, the weights would be the file: whoever writes into it, as a training that saves to the same folder does,
         # would change the model under way, or end this process where the file gets shorter
         arguments = arguments | {"disable_mmap": True}
@@ -146,6 +153,11 @@ def _cannot_load(name: str, error: BaseException) -> ModelError:
         return ModelError(
             f"the model '{name}' needs Python code that comes with it",
             hint="Read that code, and if you trust it, pass `--trust-remote-code`.",
+        )
+    if "offload_folder" in str(error):
+        return ModelError(
+            f"the model '{name}' fits neither the devices nor the memory, and its files cannot be read layer by layer",
+            hint="Use more or larger devices, `--dtype bfloat16`, a quantised model, or a server (docs/endpoints.md).",
         )
     if "out of memory" in text:
         return ModelError(

@@ -185,6 +185,7 @@ class FineTuningRequest:
 _NOT_DECISIVE = {
     *("model", "tasks", "output", "progress", "offline", "trust_remote_code", "allow_pickle", "allow_code_execution"),
     *("concurrency", "request_timeout", "price_prompt", "price_completion", "workers", "cluster", "device_map"),
+    "tensor_parallel",
 }
 """Fields of `Evaluation` that stand elsewhere in the configuration, or change no score."""
 

@@ -189,6 +189,24 @@ def test_engine_options_stand_after_the_question_mark() -> None:
             _engine_options(bad)
 
 
+def test_tensor_parallel_is_recorded_only_where_it_is_asked_for(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evalkit.backends.vllm.find_spec", lambda name: object())
+    model = f"vllm:{directory}"
+    options = {"device": "cpu", "dtype": "float32"}
+    two = evalkit.Evaluation(model=model, tasks="", tensor_parallel=2, **options).backend()
+    one = evalkit.Evaluation(model=model, tasks="", tensor_parallel=1, **options).backend()
+    assert isinstance(two, VllmBackend)
+    assert isinstance(one, VllmBackend)
+    assert two.settings()["engine_options"] == {"tensor_parallel_size": 2}
+    assert two.llm.arguments["tensor_parallel_size"] == 2
+    assert one.settings()["engine_options"] == {}
+    assert "tensor_parallel_size" not in one.llm.arguments
+    with pytest.raises(UsageError, match="twice"):
+        open_vllm(f"{model}?tensor_parallel_size=4", ModelOptions(), tensor_parallel=2)
+
+
 def test_what_vllm_cannot_have_is_one_sentence(directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evalkit.backends.vllm.find_spec", lambda name: object())
     with pytest.raises(ModelError, match="neither"):

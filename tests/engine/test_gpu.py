@@ -212,3 +212,27 @@ def test_running_out_of_memory_writes_fewer_texts_at_a_time_and_loses_nothing(
     assert "out of memory: now" in caplog.text
     same = [one[0].tokens == other[0].tokens for one, other in zip(found, expected, strict=True)]
     assert all(same)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2"])
+def test_layers_on_two_devices_each_computing_where_it_lies(name: str, tmp_path: Path) -> None:
+    """The first layers on the CPU and the others on the GPU, as two GPUs would have them."""
+    from accelerate import dispatch_model
+
+    sequences = few_shot_tree()
+    expected = np.concatenate(plain(support.load(name, tmp_path), sequences))
+    model = support.load(name, tmp_path)
+    trunk = getattr(model, model.base_model_prefix)
+    layers = "h" if name == "gpt2" else "layers"
+    places: dict[str, Any] = {f"{model.base_model_prefix}.{child}": "cpu" for child, _ in trunk.named_children()}
+    del places[f"{model.base_model_prefix}.{layers}"]
+    for number in range(len(getattr(trunk, layers))):
+        places[f"{model.base_model_prefix}.{layers}.{number}"] = 0 if number else "cpu"
+    tied = model.config.tie_word_embeddings
+    spread = dispatch_model(model, places | {"lm_head": "cpu" if tied else 0}, main_device="cpu")
+    assert {parameter.device.type for parameter in spread.parameters()} == {"cpu", "cuda"}
+    engine = Engine(spread, 512)
+    assert engine.check.path == "packed"
+    for budget in (24, 4096):  # the smaller carries keys and values of both devices
+        engine.token_budget = budget
+        np.testing.assert_allclose(np.concatenate(scores(engine, sequences)), expected, atol=2e-4)

@@ -1,99 +1,190 @@
-"""The examples for Slurm and Kubernetes: they can be read by what reads them, and evalkit knows every option in them."""
+"""The files for clusters: they parse, evalkit takes the options in them, and the batch script cleans up after itself."""
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
-from tests.examples.test_ci import commands, options_of
+from evalkit.cli.main import app
 
 FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
-SLURM, KUBERNETES = FOLDER / "evalkit.sbatch", FOLDER / "rayjob.yaml"
+SBATCH, RAYJOB = FOLDER / "evalkit.sbatch", FOLDER / "rayjob.yaml"
+
+# Fields by their JSON names, and whether they are required: ray-operator/apis/ray/v1/rayjob_types.go and
+# raycluster_types.go of ray-project/kuberay (v1.4).
+JOB = {
+    *("activeDeadlineSeconds", "backoffLimit", "rayClusterSpec", "submitterPodTemplate", "metadata", "clusterSelector"),
+    *("submitterConfig", "managedBy", "deletionPolicy", "entrypoint", "runtimeEnvYAML", "jobId", "submissionMode"),
+    *("entrypointResources", "entrypointNumCpus", "entrypointNumGpus", "ttlSecondsAfterFinished"),
+    *("shutdownAfterJobFinishes", "suspend"),
+}
+CLUSTER = {
+    *("suspend", "managedBy", "autoscalerOptions", "headServiceAnnotations", "enableInTreeAutoscaling"),
+    *("gcsFaultToleranceOptions", "headGroupSpec", "rayVersion", "workerGroupSpecs"),
+}
+HEAD_REQUIRED, HEAD = {"template", "rayStartParams"}, {"headService", "enableIngress", "serviceType"}
+WORKER_REQUIRED = {"groupName", "minReplicas", "maxReplicas", "rayStartParams", "template"}
+WORKER = {"suspend", "replicas", "idleTimeoutSeconds", "scaleStrategy", "numOfHosts"}
+
+# sbatch's long options that the script uses, and what their values look like (slurm.schedmd.com/sbatch.html).
+SBATCH_OPTIONS = {
+    "job-name": r"\S+",
+    "nodes": r"\d+",
+    "ntasks-per-node": "1",
+    "gpus-per-node": r"\d+",
+    "cpus-per-task": r"\d+",
+    "exclusive": None,
+    "time": r"\d\d:\d\d:\d\d",
+    "output": r"\S*%j\S*",
+    "requeue": None,
+}
 
 
-def test_the_batch_script_is_valid_for_bash() -> None:
-    subprocess.run(["bash", "-n", str(SLURM)], check=True)
-    assert SLURM.read_text().startswith("#!/usr/bin/env bash\n")  # sbatch wants an interpreter
-    assert "set -euo pipefail" in SLURM.read_text()
+@pytest.fixture(scope="module")
+def documents() -> list[Any]:
+    return list(yaml.safe_load_all(RAYJOB.read_text()))
 
 
-def test_the_batch_script_asks_slurm_for_what_it_uses() -> None:
-    lines = SLURM.read_text().splitlines()
-    asked = [line for line in lines if line.startswith("#SBATCH")]
-    options = dict(re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line).groups() for line in asked)  # type: ignore[union-attr]
-    assert {"nodes", "ntasks-per-node", "gpus-per-node", "time", "output"} <= options.keys()
-    # Slurm reads no option after the first command
-    first = next(place for place, line in enumerate(lines) if line and not line.startswith("#"))
-    assert all(lines.index(line) < first for line in asked)
+def test_bash_takes_the_batch_script() -> None:
+    subprocess.run(["bash", "-n", str(SBATCH)], check=True)
+    assert SBATCH.read_text().startswith("#!/bin/bash\n")
 
 
-def test_the_batch_script_runs_with_stand_ins_for_ray_and_slurm(tmp_path: Path) -> None:
-    """The commands it gives, in order, when every program only writes down how it was called."""
-    bin_ = tmp_path / "venv" / "bin"
-    bin_.mkdir(parents=True)
-    for name in ("ray", "srun", "evalkit"):
-        (bin_ / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {tmp_path}/called\n')
-        (bin_ / name).chmod(0o755)
-    (bin_ / "activate").write_text(f'PATH="{bin_}:$PATH"\n')
-    variables = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "VENV": str(tmp_path / "venv")}
-    variables |= {"SLURM_JOB_ID": "70001", "SLURM_JOB_NUM_NODES": "3", "OUTPUT": str(tmp_path / "out" / "r.json")}
-    bash = shutil.which("bash")
-    assert bash is not None
-    subprocess.run([bash, str(SLURM)], env=variables, check=True, timeout=30)
-    called = (tmp_path / "called").read_text().splitlines()
-    assert called[0] == "ray start --head --port=30001 --include-dashboard=false"
-    assert any(
-        re.fullmatch(r"srun .*--nodes=2 --ntasks=2 .* ray start --address=\S+:30001 --block", one) for one in called
+def test_the_options_of_sbatch_stand_where_slurm_reads_them() -> None:
+    lines = SBATCH.read_text().splitlines()
+    first_command = next(number for number, line in enumerate(lines) if line and not line.startswith("#"))
+    found = {}
+    for number, line in enumerate(lines):
+        if line.startswith("#SBATCH"):
+            assert number < first_command, "Slurm ignores options behind the first command"
+            option = re.fullmatch(r"#SBATCH --([a-z-]+)(?:=(\S+))?", line)
+            assert option is not None, line
+            found[option[1]] = option[2]
+    assert set(found) == set(SBATCH_OPTIONS)
+    for name, value in found.items():
+        form = SBATCH_OPTIONS[name]
+        assert value is None if form is None else re.fullmatch(form, value), name
+
+
+def test_the_fields_of_the_ray_job(documents: list[Any]) -> None:
+    claim, job = documents
+    assert (claim["apiVersion"], claim["kind"]) == ("v1", "PersistentVolumeClaim")
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert set(job) == {"apiVersion", "kind", "metadata", "spec"}
+    assert set(job["spec"]) <= JOB
+    cluster = job["spec"]["rayClusterSpec"]
+    assert set(cluster) <= CLUSTER
+    assert set(cluster["headGroupSpec"]) >= HEAD_REQUIRED
+    assert set(cluster["headGroupSpec"]) <= HEAD_REQUIRED | HEAD
+    for group in cluster["workerGroupSpecs"]:
+        assert set(group) >= WORKER_REQUIRED
+        assert set(group) <= WORKER_REQUIRED | WORKER
+        assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+    # `rayStartParams` are texts, whatever they look like
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert all(isinstance(value, str) for value in group["rayStartParams"].values())
+
+
+def test_every_pod_has_the_volume_the_cache_and_the_same_ray(documents: list[Any]) -> None:
+    claim, job = documents
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (volume,), (container,) = pod["volumes"], pod["containers"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        assert container["volumeMounts"] == [{"name": volume["name"], "mountPath": "/data"}]
+        assert {"name": "HF_HOME", "value": "/data/hf"} in container["env"]
+        assert container["image"].endswith(f":{cluster['rayVersion']}")
+    (workers,) = cluster["workerGroupSpecs"]
+    limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == workers["rayStartParams"]["num-gpus"]
+    assert "--output /data/" in job["spec"]["entrypoint"]
+    assert f"rayproject/ray:{cluster['rayVersion']}-" in (FOLDER / "README.md").read_text()
+
+
+def command_lines(documents: list[Any]) -> Iterator[list[str]]:
+    """The command line of evalkit in each file, its variables replaced by what they are without an environment."""
+    script = SBATCH.read_text()
+    line = re.search(r"^evalkit (.*) &$", script, re.MULTILINE)
+    assert line is not None
+    defaults = dict(re.findall(r'^([A-Z]+)="\$\{\1:-(.*)\}"$', script, re.MULTILINE))
+    yield shlex.split(re.sub(r"\$([A-Z]+)", lambda found: defaults[found[1]], line[1]))
+    name, *words = shlex.split(documents[1]["spec"]["entrypoint"])
+    assert name == "evalkit"
+    yield words
+
+
+def test_evalkit_takes_its_options(documents: list[Any]) -> None:
+    group: Any = typer.main.get_command(app)
+    for name, *words in command_lines(documents):
+        assert words[:2] == ["--cluster", "auto"]
+        command = group.commands[name]
+        given = command.make_context("evalkit run", words[2:]).params
+        assert given["model"] == "org/name"
+        assert given["tasks"] == "mmlu,gsm8k"
+        assert given["output"].name == "base.json"
+        with pytest.raises(Exception, match="No such option"):
+            command.make_context("evalkit run", [*words[2:], "--no-such-option"])
+
+
+STUBS = {
+    "scontrol": "echo node1; echo node2; echo node3",
+    # runs what it is told to run, without its own options
+    "srun": 'echo "srun $*" >> "$CALLS"; while [[ "$1" == --* ]]; do shift; done; exec "$@"',
+    "hostname": "echo 10.0.0.1 fe80::1",
+    "ray": 'trap \'echo "stopped $3" >> "$CALLS"; kill $! ; exit\' TERM; echo "up $3" >> "$CALLS"; sleep 60 & wait',
+    # stands for the wait until all nodes are there
+    "python": 'for _ in {1..100}; do [[ $(grep -c ^up "$CALLS") == 2 ]] && exit "$READY"; sleep 0.05; done; exit 9',
+    "evalkit": 'echo "evalkit $* $RAY_ADDRESS" >> "$CALLS"; exit "$ANSWER"',
+}
+
+
+@pytest.mark.parametrize(("ready", "answer", "code"), [(0, 0, 0), (0, 5, 5), (1, 0, 1)])
+def test_the_batch_script_passes_the_exit_code_on_and_stops_ray(
+    ready: int, answer: int, code: int, tmp_path: Path
+) -> None:
+    commands, calls = tmp_path / "bin", tmp_path / "calls"
+    commands.mkdir()
+    calls.touch()
+    for name, text in STUBS.items():
+        (commands / name).write_text(f"#!/bin/bash\n{text}\n")
+        (commands / name).chmod(0o755)
+    environment = {
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "CALLS": str(calls),
+        "READY": str(ready),
+        "ANSWER": str(answer),
+        "MODEL": "./my model",
+        "SLURM_JOB_NODELIST": "node[1-3]",
+        "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "64",
+    }
+    done = subprocess.run(
+        ["bash", str(SBATCH)], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
-    (run,) = [one for one in called if one.startswith("evalkit run")]
-    assert run.endswith(f"--cluster auto --output {tmp_path}/out/r.json")
-    assert called[-1] == "ray stop --force"
-
-
-def job() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(KUBERNETES.read_text())
-    return found
-
-
-def test_the_manifest_has_the_fields_of_a_ray_job() -> None:
-    """Names as in KubeRay's API reference of ray.io/v1 (RayJobSpec, RayClusterSpec, HeadGroupSpec, WorkerGroupSpec)."""
-    found = job()
-    assert (found["apiVersion"], found["kind"]) == ("ray.io/v1", "RayJob")
-    assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", found["metadata"]["name"])
-    spec = found["spec"]
-    assert spec.keys() <= {"entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "rayClusterSpec"}
-    cluster = spec["rayClusterSpec"]
-    assert cluster.keys() <= {"rayVersion", "headGroupSpec", "workerGroupSpecs"}
-    assert cluster["headGroupSpec"].keys() == {"rayStartParams", "template"}
-    (group,) = cluster["workerGroupSpecs"]
-    assert group.keys() == {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
-    assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
-    for template in (cluster["headGroupSpec"]["template"], group["template"]):
-        pod = template["spec"]
-        volumes = {volume["name"] for volume in pod["volumes"]}
-        (container,) = pod["containers"]
-        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
-        assert container["resources"]["requests"] == container["resources"]["limits"]
-    # Ray's parameters are texts, and a number there is refused
-    assert all(isinstance(value, str) for value in cluster["headGroupSpec"]["rayStartParams"].values())
-
-
-def test_the_versions_are_those_that_were_tested() -> None:
-    constraints = (FOLDER.parents[1] / "constraints.txt").read_text()
-    assert f"ray=={job()['spec']['rayClusterSpec']['rayVersion']}\n" in constraints
-
-
-@pytest.mark.parametrize("text", [SLURM.read_text(), job()["spec"]["entrypoint"]], ids=["slurm", "kubernetes"])
-def test_every_option_exists(text: str) -> None:
-    found = [words for words in commands(text) if words[0] == "run"]
-    assert found
-    for words in found:
-        used = {word.split("=")[0] for word in words if re.match(r"--?[a-z]", word)}
-        assert "--cluster" in used
-        assert used <= options_of("run"), words
+    assert done.returncode == code, done.stderr
+    said = calls.read_text().splitlines()
+    address, head, others = (line for line in said if line.startswith("srun"))
+    assert address == "srun --nodes=1 --ntasks=1 --nodelist=node1 hostname --ip-address"
+    if "--head" not in head:  # they start at the same time
+        head, others = others, head
+    assert " --nodes=1 --ntasks=1 --nodelist=node1 ray start --num-cpus=64 --num-gpus=8 " in head
+    assert head.endswith(" --head --node-ip-address=10.0.0.1 --port=6379 --include-dashboard=false")
+    assert " --nodes=2 --ntasks=2 --exclude=node1 ray start --num-cpus=64 --num-gpus=8 " in others
+    assert others.endswith(" --address=10.0.0.1:6379")
+    assert [line.split()[0] for line in said].count("stopped") == 2
+    runs = [line for line in said if line.startswith("evalkit")]
+    options = f"--model ./my model --tasks mmlu,gsm8k --output {tmp_path}/runs/base.json"
+    assert runs == ([] if ready else [f"evalkit run --cluster auto {options} 10.0.0.1:6379"])

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from evalkit.data.embedded import embedded_model_path
-from evalkit.errors import ModelError
-from evalkit.models import load_model, load_tokenizer
+from evalkit.errors import ModelError, UsageError
+from evalkit.models import ModelOptions, load_model, load_tokenizer, open_model
 from evalkit.models.gguf_reading import shared_gguf_reader
 from tests.tiny_models import tiny_model, tiny_tokenizer
 
@@ -77,6 +77,11 @@ def test_same_model_as_safetensors(files: tuple[Path, Path], capfd: pytest.Captu
     assert ours.info.parameters == expected.info.parameters
     assert (ours.info.source, ours.info.extra["quantization"], ours.max_length) == ("gguf", "gguf", 512)
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_cannot_be_spread_over_devices(files: tuple[Path, Path]) -> None:
+    with pytest.raises(UsageError, match="--device-map is for safetensors"):
+        open_model(str(files[1]), ModelOptions(device_map="auto"))
 
 
 def test_renaming_the_file_keeps_its_hash(files: tuple[Path, Path], tmp_path: Path) -> None:
