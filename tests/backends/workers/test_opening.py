@@ -52,7 +52,7 @@ def test_workers_take_the_devices_in_turn(tmp_path: Path, monkeypatch: pytest.Mo
             """Nothing."""
 
     monkeypatch.setattr("evalkit.backends.workers.processes.ProcessFleet", Fleet)
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(opening, "device_count", lambda device: 2 if device == "auto" else 0)
     model = str(tiny_model("llama", tmp_path))
     opening.open_processes(model, ModelOptions(), LocalOptions(), 3)
     assert [one.model_options.device for one in found] == ["cuda:0", "cuda:1", "cuda:0"]
