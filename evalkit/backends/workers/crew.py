@@ -81,6 +81,7 @@ class Crew:
             EvalkitError: A job failed, or no worker is left.
         """
         _ = self.first
+        self._deaths.clear()  # of another schedule's chains, which may have the same names
         granted: dict[int, tuple[str, Grant]] = {}
         kept: dict[int, list[Any]] = {}
         while not schedule.done:

@@ -21,8 +21,7 @@ def main() -> None:
     messages: SimpleQueue[Any] = SimpleQueue()
     # read at once, so that whoever sends never waits for a job to end
     threading.Thread(target=_read, args=(connection, messages), daemon=True).start()
-    with suppress(OSError):
-        serve(connection, messages)
+    serve(connection, messages)
     _end()
 
 
@@ -41,11 +40,10 @@ def serve(connection: Connection, messages: SimpleQueue[Any]) -> None:
             for piece in job.run(backend):
                 connection.send(("piece", ticket, piece))
             connection.send(("finished", ticket, None))
-    except OSError:
-        raise
-    except Exception as error:
+    except Exception as error:  # whatever it is, whoever asked must hear of it; unless the pipe itself is broken
         traceback.print_exc()
-        connection.send(("failed", -1, portable(error)))
+        with suppress(OSError):
+            connection.send(("failed", -1, portable(error)))
 
 
 def _read(connection: Connection, messages: SimpleQueue[Any]) -> None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from queue import SimpleQueue
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,6 +18,7 @@ from pyarrow import parquet
 import evalkit
 from evalkit.backends.engine_backend import LocalOptions
 from evalkit.backends.workers.fleet import Failed, Joined, Lost, Setup
+from evalkit.backends.workers.process import serve
 from evalkit.backends.workers.processes import ProcessFleet, portable
 from evalkit.errors import EvalkitError, EvaluationError, ModelError, UsageError
 from evalkit.models import ModelOptions
@@ -104,6 +107,20 @@ def test_what_goes_wrong_at_loading_is_told_and_a_worker_that_dies_at_once_is_gi
         assert not any(isinstance(one, Joined) for one in found)
     finally:
         fleet.close()
+
+
+def test_a_file_that_cannot_be_read_is_told_and_is_no_broken_pipe() -> None:
+    sent: list[tuple[str, int, object]] = []
+
+    class Setup_:
+        def open(self) -> None:
+            raise OSError("the disk is gone")
+
+    messages: SimpleQueue[object] = SimpleQueue()
+    messages.put(Setup_())
+    serve(SimpleNamespace(send=sent.append), messages)  # type: ignore[arg-type]
+    ((kind, _, error),) = sent
+    assert (kind, str(error)) == ("failed", "a worker failed: OSError: the disk is gone")
 
 
 def test_errors_that_travel() -> None:
